@@ -1,0 +1,2 @@
+//! The chronavault command.
+fn main() {}

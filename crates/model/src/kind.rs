@@ -1,0 +1,95 @@
+//! Words with a fixed set of values: the kind of a backup, the level and the outcome of a verification.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The text is none of the words that are allowed here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not one of {allowed}")]
+pub struct ParseWordError {
+    text: String,
+    allowed: &'static str,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? } $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// The word as it is written in manifests, on the command line and in JSON.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseWordError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(ParseWordError { text: text.chars().take(80).collect(), allowed: $allowed }),
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// What a backup holds.
+    Kind {
+        /// Schema and rows of one database.
+        Logical = "logical",
+        /// Data directory and WAL of a cluster.
+        Physical = "physical",
+    } "logical, physical"
+}
+
+words! {
+    /// How far a verification goes; each level includes the ones before it.
+    Level {
+        /// The hash of every object that the backup needs.
+        Objects = "objects",
+        /// Every chunk decrypted, decompressed and compared with its id.
+        Contents = "contents",
+        /// A real restore, compared row for row with what was read at backup time.
+        Restore = "restore",
+    } "objects, contents, restore"
+}
+
+words! {
+    /// What a verification found.
+    Outcome {
+        /// A real restore gave every row back.
+        Proven = "proven",
+        /// No fault at a level below `restore`.
+        Sound = "sound",
+        /// At least one problem.
+        Failed = "failed",
+    } "proven, sound, failed"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_same_in_text_and_json() {
+        assert_eq!("physical".parse::<Kind>().unwrap(), Kind::Physical);
+        assert_eq!(serde_json::to_string(&Level::Contents).unwrap(), "\"contents\"");
+        assert_eq!(Outcome::Proven.to_string(), "proven");
+        assert!("Proven".parse::<Outcome>().is_err());
+        assert!(Level::Objects < Level::Restore);
+    }
+}

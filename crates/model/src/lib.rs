@@ -1,0 +1,20 @@
+//! The nouns of Chronavault and the decisions about them.
+//!
+//! Architecture invariant: everything here is a pure function of its arguments. There is no clock, no file, no
+//! environment, no randomness and no async; `now` and random bits are arguments.
+
+mod backup_id;
+mod filters;
+mod inventory;
+mod kind;
+mod name;
+mod row_proof;
+mod size;
+
+pub use backup_id::{BackupId, ParseBackupIdError};
+pub use filters::Filters;
+pub use inventory::{Class, Difference, Inventory, Item};
+pub use kind::{Kind, Level, Outcome, ParseWordError};
+pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use row_proof::{ROW_SECRET_BYTES, RowHasher, RowProof, TableRecord};
+pub use size::ByteSize;

@@ -1,1 +1,8 @@
-//! placeholder
+//! Everything that speaks to PostgreSQL.
+//!
+//! Architecture invariant: this room knows nothing of repositories. It reads rows into a sink or a pipe and loads
+//! them from one; what happens to the bytes in between is not its business. It never prints and never reads the environment.
+
+mod process;
+
+pub use process::{Process, ProcessError};

@@ -1,0 +1,176 @@
+//! Running PostgreSQL's own programs as children.
+//!
+//! Invariant: both ends of every pipe are ours, and a child counts as successful only when it was waited for and
+//! its exit status is 0. What it says on standard error is kept, up to a limit, and never printed.
+
+use std::io::{self, Read};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+
+/// Bytes of a child's standard error that are kept; the rest is read and dropped.
+const STDERR_LIMIT: usize = 64 * 1024;
+
+/// A program of PostgreSQL failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It could not be started or waited for.
+    #[error("{program} could not be run")]
+    Run {
+        /// The program, by name.
+        program: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended with a status other than 0.
+    #[error("{program} failed ({status}): {message}")]
+    Failed {
+        /// The program, by name.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last lines that it wrote to standard error, in one line.
+        message: String,
+    },
+}
+
+/// A running child with its standard error collected in the background. Dropping it kills the child.
+#[derive(Debug)]
+pub struct Process {
+    program: String,
+    child: Child,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    reaped: bool,
+}
+
+impl Process {
+    /// Starts `command`. Standard output is piped; standard input is piped when `with_input`, else empty.
+    pub fn spawn(mut command: Command, with_input: bool) -> Result<Self, ProcessError> {
+        let program = program_name(&command);
+        let input = if with_input { Stdio::piped() } else { Stdio::null() };
+        let mut child = command
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| ProcessError::Run { program: program.clone(), source })?;
+        let stderr = child.stderr.take().map(|pipe| thread::spawn(move || read_bounded(pipe)));
+        Ok(Self { program, child, stderr, reaped: false })
+    }
+
+    /// The child's standard output; `None` when it was taken before.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// The child's standard input; `None` when it was taken before or not asked for.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// Waits for the end and returns what the child wrote to standard error.
+    ///
+    /// Standard output that was not taken is read and dropped, so that the child cannot block on it.
+    pub fn finish(mut self) -> Result<String, ProcessError> {
+        drop(self.child.stdin.take());
+        if let Some(mut stdout) = self.child.stdout.take() {
+            io::copy(&mut stdout, &mut io::sink()).map_err(|source| self.run_error(source))?;
+        }
+        let status = self.child.wait().map_err(|source| self.run_error(source))?;
+        self.reaped = true;
+        let collected = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&collected).into_owned();
+        if status.success() {
+            return Ok(text);
+        }
+        Err(ProcessError::Failed { program: self.program.clone(), status, message: last_lines(&text) })
+    }
+
+    fn run_error(&self, source: io::Error) -> ProcessError {
+        ProcessError::Run { program: self.program.clone(), source }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.reaped {
+            // The child may be gone already; either way there must be no zombie.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn program_name(command: &Command) -> String {
+    let path = std::path::Path::new(command.get_program());
+    path.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned()
+}
+
+fn read_bounded(mut pipe: impl Read) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(n @ 1..) = pipe.read(&mut buffer) {
+        let room = STDERR_LIMIT.saturating_sub(kept.len());
+        kept.extend_from_slice(&buffer[..n.min(room)]);
+    }
+    kept
+}
+
+/// The lines that say what went wrong: the first error lines if there are any, else the last lines.
+fn last_lines(text: &str) -> String {
+    const LINES: usize = 4;
+    let is_telling =
+        |line: &&str| ["error:", "ERROR:", "FATAL:", "DETAIL:"].iter().any(|word| line.contains(word));
+    let mut chosen: Vec<&str> = text.lines().filter(is_telling).take(LINES).map(str::trim).collect();
+    if chosen.is_empty() {
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        chosen = lines[lines.len().saturating_sub(LINES)..].to_vec();
+    }
+    if chosen.is_empty() { "it said nothing".to_owned() } else { chosen.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script);
+        command
+    }
+
+    #[test]
+    fn a_status_other_than_zero_is_an_error_that_quotes_the_child() {
+        let process =
+            Process::spawn(shell("echo noise >&2; echo 'x: error: no such thing' >&2; exit 3"), false)
+                .unwrap();
+        let error = process.finish().unwrap_err();
+        assert_eq!(error.to_string(), "sh failed (exit status: 3): x: error: no such thing");
+    }
+
+    #[test]
+    fn death_by_a_signal_is_an_error() {
+        let process = Process::spawn(shell("kill -KILL $$"), false).unwrap();
+        assert!(process.finish().unwrap_err().to_string().contains("signal: 9"));
+    }
+
+    #[test]
+    fn much_output_on_both_pipes_does_not_block() {
+        let script = "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2";
+        let said = Process::spawn(shell(script), false).unwrap().finish().unwrap();
+        assert_eq!(said.len(), STDERR_LIMIT);
+    }
+
+    #[test]
+    fn dropping_kills() {
+        let mut process = Process::spawn(shell("echo $$; exec sleep 1000"), false).unwrap();
+        let mut pid = String::new();
+        let mut stdout = process.take_stdout().unwrap();
+        let mut byte = [0];
+        while stdout.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            pid.push(char::from(byte[0]));
+        }
+        drop(process);
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+}

@@ -16,5 +16,5 @@ pub use filters::Filters;
 pub use inventory::{Class, Difference, Inventory, Item};
 pub use kind::{Kind, Level, Outcome, ParseWordError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
-pub use row_proof::{ROW_SECRET_BYTES, RowHasher, RowProof, TableRecord};
+pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
 pub use size::ByteSize;

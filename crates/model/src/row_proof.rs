@@ -12,6 +12,9 @@ use crate::QualifiedName;
 /// Length of the secret that keys the row hash, in bytes.
 pub const ROW_SECRET_BYTES: usize = 192;
 
+/// The hash of a row that arrives in parts: `update` with each, then `digest128`.
+pub type RowHashState = xxh3::Xxh3;
+
 /// Hashes rows under a secret of the repository (XXH3-128 with a custom secret), so that rows cannot be chosen to
 /// collide.
 #[derive(Clone)]
@@ -32,8 +35,16 @@ impl RowHasher {
     }
 
     /// Starts the hash of a row that arrives in parts; the result equals [`RowHasher::hash`] of the whole row.
-    pub fn start(&self) -> xxh3::Xxh3 {
+    pub fn start(&self) -> RowHashState {
         xxh3::Xxh3Builder::new().with_secret(self.secret).build()
+    }
+
+    /// A hash of the first column of a row: what a chunk is recognised by when the row at its start has changed.
+    pub fn key_hash(&self, row: &[u8]) -> u64 {
+        let end = row.iter().position(|byte| matches!(byte, b'\t' | b'\n')).unwrap_or(row.len());
+        #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+        let low = self.hash(&row[..end]) as u64;
+        low
     }
 }
 
@@ -150,6 +161,13 @@ mod tests {
             }
             assert_eq!(parts.digest128(), hasher().hash(&row), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn the_key_is_the_first_column() {
+        assert_eq!(hasher().key_hash(b"12\tx\n"), hasher().key_hash(b"12\ty"));
+        assert_eq!(hasher().key_hash(b"12\n"), hasher().key_hash(b"12"));
+        assert_ne!(hasher().key_hash(b"12\tx"), hasher().key_hash(b"1\t2x"));
     }
 
     #[test]

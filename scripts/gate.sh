@@ -50,7 +50,7 @@ shell_syntax() {
 }
 
 recover_tests() {
-    "$(scripts/python.sh)" -W error::ResourceWarning -m unittest discover --start-directory tools/tests
+    "$(scripts/python.sh)" -W error::ResourceWarning -m unittest discover --start-directory tools/tests --top-level-directory .
 }
 
 check() {

@@ -1,0 +1,48 @@
+"""What the tests of recover.py have in common: a directory of their own, and running the program as a person would."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from tools.tests.sealing import BACKUP, HOLDER_KEY, Repository, Sample
+
+RECOVER = Path(__file__).parent.parent / "recover.py"
+
+
+class RecoverTest(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="recover-test-")
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
+        self.output = self.directory / "out"
+
+    def repository(self, name="repository", **options):
+        return Repository(self.directory / name, **options)
+
+    def sample(self, name="repository", change=None, **options):
+        """A sample backup, stored in a new repository."""
+        return Sample(self.repository(name, **options)).put(change)
+
+    def run_recover(self, *options, key=HOLDER_KEY.hex(), backup=BACKUP, environment=None):
+        """Runs recover.py as its own process; returns its status and what it said."""
+        variables = {"PATH": os.environ["PATH"], "BACKUP_ENCRYPTION_KEY": key, **(environment or {})}
+        command = [sys.executable, str(RECOVER), str(self.directory / "repository"), backup, str(self.output), *options]
+        # Not the default umask, so that modes are seen to be set by the program.
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, umask=0o022, check=False)
+        return done
+
+    def assert_fails(self, status, *words, **options):
+        """It must end with `status`, one sentence that has `words`, and without having written anything."""
+        done = self.run_recover(**options)
+        self.assertEqual(done.returncode, status, done.stderr)
+        sentence = done.stderr.strip().splitlines()[-1]
+        self.assertTrue(sentence.startswith("recover.py: "), done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+        for word in words:
+            self.assertIn(word, sentence)
+        written = [path for path in self.output.rglob("*") if path.is_file()] if self.output.exists() else []
+        self.assertEqual(written, [])
+        self.assertEqual(done.stdout, "")

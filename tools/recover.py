@@ -183,6 +183,11 @@ def chunk_id(key: bytes, plaintext: bytes) -> bytes:
 # --- JSON that is checked as it is read ------------------------------------------------------------------------------
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text can be written as UTF-8 and passed on; JSON can hold halves of characters and NULs."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 class Facts:
     """A JSON object with its origin. Members are fetched by type, so that an error can name both."""
 
@@ -223,7 +228,9 @@ class Facts:
         return value
 
     def text(self, name: str) -> str:
-        return self._get(name, str, "a text")
+        text = self._get(name, str, "a text")
+        require(is_plain(text), f"{self.origin} is damaged: {name} holds what no text can")
+        return text
 
     def hex(self, name: str, length: int) -> bytes:
         text = self.text(name)
@@ -240,7 +247,7 @@ class Facts:
 
     def texts(self, name: str) -> list[str]:
         items = self._get(name, list, "a list")
-        fits = all(isinstance(item, str) for item in items)
+        fits = all(isinstance(item, str) and is_plain(item) for item in items)
         require(fits, f"{self.origin} is damaged: {name} is not a list of texts")
         return items
 
@@ -391,7 +398,8 @@ def open_keys(store: Store, holder_key: bytes) -> Keys:
         require(fits, f"{HEAD_KEY} is damaged: the commitment of epoch {epoch} does not fit the root key in {name}")
         roots[epoch] = root
     if not roots:
-        require(not opens_another(store, holder_key), f"{HEAD_KEY} does not belong to keys/, which has a slot for the key")
+        strange = opens_another(store, holder_key)
+        require(not strange, f"{HEAD_KEY} does not belong to the slots in keys/, which do hold one for this key")
         raise Failure("the key is not one of this repository: keys/ has no slot for it", EXIT_WRONG_KEY)
     if absent:
         raise Failure(f"{absent[0]} is missing, though the key opens other epochs of this repository", EXIT_MISSING)
@@ -756,22 +764,21 @@ class Backup:
 
     def check_lists(self) -> None:
         """Every list, and that the manifest names the packs that are needed and no other."""
-        name, named, used = self.manifest.name, set(self.manifest.pack_sizes), set()
+        unused = {pack_key(pack) for pack in self.manifest.pack_sizes}
         for stream in self.manifest.streams:
-            used.update(place.pack for place in stream.lists)
-            used.update(self._check_stream(stream))
-        for pack in used - named:
-            raise Failure(f"{name} is damaged: it does not name {pack_key(pack)}, which a list needs")
-        for pack in named - used:
-            raise Failure(f"{name} is damaged: it names {pack_key(pack)}, which nothing needs")
+            unused.difference_update(pack_key(place.pack) for place in stream.lists)
+            unused.difference_update(self._check_stream(stream))
+        for pack in sorted(unused):
+            raise Failure(f"{self.manifest.name} is damaged: it names {pack}, which nothing needs")
 
     def _check_stream(self, stream: Stream) -> set[str]:
-        """The sums over the lists of a stream; returns the packs that its chunks need."""
+        """The records and the sums of the lists of a stream; returns the keys of the packs that its chunks need."""
         packs: set[str] = set()
         entries = size = rows = 0
         continues = False
         for entry in (entry for part in self.lists(stream) for entry in part):
-            packs.update(place.pack for place in (entry.place, entry.base) if place is not None)
+            for container, _record in self._records(entry):
+                packs.add(container.name)
             entries, size, rows = entries + 1, size + entry.place.plain_bytes, rows + entry.rows
             continues = entry.continues
             counts_rows = entry.rows > 0 or entry.continues
@@ -785,14 +792,19 @@ class Backup:
             require(rows == stream.table.rows, f"{origin} {rows} rows instead of {stream.table.rows}")
         return packs
 
+    def _records(self, entry: Entry) -> list[tuple[Container, Record]]:
+        """The record of an entry; for a delta, that of its base comes first."""
+        if entry.base is None:
+            return [self._record(entry.place, FULL)]
+        return [self._record(entry.base, FULL), self._record(entry.place, DELTA)]
+
     def chunk(self, entry: Entry) -> bytes:
         """The plaintext of an entry, through its base if it is a delta."""
-        base, base_id = None, NO_ID
-        if entry.base is not None:
-            container, record = self._record(entry.base, FULL)
-            base, base_id = self._open(container, record), record.id
-        container, record = self._record(entry.place, FULL if entry.base is None else DELTA)
-        return self._open(container, record, base, base_id)
+        content, identity = None, NO_ID
+        for container, record in self._records(entry):
+            content, identity = self._open(container, record, content, identity), record.id
+        assert content is not None
+        return content
 
     def content(self, stream: Stream) -> Iterator[bytes]:
         """The bytes of a stream, chunk by chunk."""

@@ -53,7 +53,8 @@ class Container:
         lengths = (changes.get("plain_bytes", len(plain)), len(body) + 16)
         head = struct.pack("<4sIBBHII32s", b"CHNK", index, kind, codec, changes.get("zero", 0), *lengths, chunk_id)
         sealed = self.cipher.encrypt(bytes(4) + struct.pack(">Q", index), body, self.header + head)
-        place = {"offset": len(self.content), "sealed_bytes": lengths[1], "plain_bytes": lengths[0], "id": chunk_id.hex()}
+        place = {"offset": len(self.content), "sealed_bytes": lengths[1], "plain_bytes": lengths[0]}
+        place["id"] = chunk_id.hex()
         self.heads.append(head)
         self.content += head + sealed
         return place
@@ -85,7 +86,8 @@ def entry(place, packs, rows=0, flags=0, base=None, key_hash=0, zero=bytes(3)):
 
 
 def chunk_list(entries, packs, magic=b"LIST"):
-    return struct.pack("<4sII", magic, len(packs), len(entries)) + b"".join(map(bytes.fromhex, packs)) + b"".join(entries)
+    counts = struct.pack("<4sII", magic, len(packs), len(entries))
+    return counts + b"".join(map(bytes.fromhex, packs)) + b"".join(entries)
 
 
 class Repository:
@@ -115,7 +117,8 @@ class Repository:
     def slot(self, epoch):
         salt, nonce = os.urandom(32), os.urandom(12)
         clear = b"CHRVSLOT" + struct.pack("<BBHI", 1, 1, 0, epoch) + self.id + self.slot_id(epoch) + salt + nonce
-        return clear + AESGCM(derive(self.holder_key, salt, b"chronavault v1 slot")).encrypt(nonce, self.roots[epoch], clear)
+        wrap = AESGCM(derive(self.holder_key, salt, b"chronavault v1 slot"))
+        return clear + wrap.encrypt(nonce, self.roots[epoch], clear)
 
     def head(self):
         sizes = {"min_bytes": 262144, "spread_bytes": 262144, "max_bytes": 1048576}

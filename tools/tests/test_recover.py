@@ -30,6 +30,15 @@ class WholeBackups(RecoverTest):
         self.assertIn("load.sh NEWDB", done.stdout)
         self.assertNotIn("NOT complete", done.stdout)
 
+    def test_it_runs_as_a_program(self):
+        sample = self.sample()
+        done = self.run_recover_alone()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.output / "rows/1.copy").read_bytes(), sample.plain()["rows/1"])
+        done = self.run_recover_alone()
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr.count("\n"), 5, done.stderr)
+
     def test_only_the_owner_can_read_the_files(self):
         self.sample()
         self.assertEqual(self.run_recover().returncode, 0)
@@ -181,7 +190,7 @@ class Packs(RecoverTest):
         self.assertEqual(len(self.packs), 3)
 
     def test_a_flipped_byte_in_any_region_is_found(self):
-        # Header: magic, version, suite, flags, epoch, repository, salt. Record: each field. Body, tag; then the trailer.
+        # Header: magic, version, suite, flags, epoch, repository, salt. Each field of a record, body, tag; the trailer.
         regions = (0, 8, 9, 10, 12, 16, 32, 64, 68, 72, 73, 74, 76, 80, 84, 116, 120, -1, -17, -53, -70, -105)
         for pack in self.packs:
             whole = pack.read_bytes()

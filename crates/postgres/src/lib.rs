@@ -6,4 +6,4 @@
 pub mod archive;
 mod process;
 
-pub use process::{Process, ProcessError};
+pub use process::{Input, Process, ProcessError};

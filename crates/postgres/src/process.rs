@@ -3,7 +3,8 @@
 //! Invariant: both ends of every pipe are ours, and a child counts as successful only when it was waited for and
 //! its exit status is 0. What it says on standard error is kept, up to a limit, and never printed.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 
@@ -34,6 +35,17 @@ pub enum ProcessError {
     },
 }
 
+/// Where a child reads its standard input from.
+#[derive(Debug)]
+pub enum Input {
+    /// There is none.
+    Empty,
+    /// What the caller writes: see [`Process::take_stdin`].
+    Piped,
+    /// A file, from where it stands.
+    File(File),
+}
+
 /// A running child with its standard error collected in the background. Dropping it kills the child.
 #[derive(Debug)]
 pub struct Process {
@@ -45,16 +57,30 @@ pub struct Process {
 
 impl Process {
     /// Starts `command`. Standard output is piped; standard input is piped when `with_input`, else empty.
-    pub fn spawn(mut command: Command, with_input: bool) -> Result<Self, ProcessError> {
+    pub fn spawn(command: Command, with_input: bool) -> Result<Self, ProcessError> {
+        let input = if with_input { Input::Piped } else { Input::Empty };
+        Self::spawn_with(command, input, |_| true)
+    }
+
+    /// Starts `command` with `input`, and keeps of its standard error only the lines that are `telling`. Standard output is piped.
+    pub fn spawn_with(
+        mut command: Command,
+        input: Input,
+        telling: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Result<Self, ProcessError> {
         let program = program_name(&command);
-        let input = if with_input { Stdio::piped() } else { Stdio::null() };
+        let input = match input {
+            Input::Empty => Stdio::null(),
+            Input::Piped => Stdio::piped(),
+            Input::File(file) => file.into(),
+        };
         let mut child = command
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|source| ProcessError::Run { program: program.clone(), source })?;
-        let stderr = child.stderr.take().map(|pipe| thread::spawn(move || read_bounded(pipe)));
+        let stderr = child.stderr.take().map(|pipe| thread::spawn(move || read_bounded(pipe, telling)));
         Ok(Self { program, child, stderr, reaped: false })
     }
 
@@ -71,7 +97,20 @@ impl Process {
     /// Waits for the end and returns what the child wrote to standard error.
     ///
     /// Standard output that was not taken is read and dropped, so that the child cannot block on it.
-    pub fn finish(mut self) -> Result<String, ProcessError> {
+    pub fn finish(self) -> Result<String, ProcessError> {
+        let program = self.program.clone();
+        let (status, text) = self.wait()?;
+        if status.success() {
+            return Ok(text);
+        }
+        Err(ProcessError::Failed { program, status, message: last_lines(&text) })
+    }
+
+    /// Waits for the end and returns how the child ended and what it wrote to standard error. It is for the caller to say whether that
+    /// is success.
+    ///
+    /// Standard output that was not taken is read and dropped, so that the child cannot block on it.
+    pub fn wait(mut self) -> Result<(ExitStatus, String), ProcessError> {
         drop(self.child.stdin.take());
         if let Some(mut stdout) = self.child.stdout.take() {
             io::copy(&mut stdout, &mut io::sink()).map_err(|source| self.run_error(source))?;
@@ -79,11 +118,7 @@ impl Process {
         let status = self.child.wait().map_err(|source| self.run_error(source))?;
         self.reaped = true;
         let collected = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&collected).into_owned();
-        if status.success() {
-            return Ok(text);
-        }
-        Err(ProcessError::Failed { program: self.program.clone(), status, message: last_lines(&text) })
+        Ok((status, String::from_utf8_lossy(&collected).into_owned()))
     }
 
     fn run_error(&self, source: io::Error) -> ProcessError {
@@ -106,12 +141,17 @@ fn program_name(command: &Command) -> String {
     path.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned()
 }
 
-fn read_bounded(mut pipe: impl Read) -> Vec<u8> {
+fn read_bounded(pipe: impl Read, mut telling: impl FnMut(&str) -> bool) -> Vec<u8> {
     let mut kept = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(n @ 1..) = pipe.read(&mut buffer) {
-        let room = STDERR_LIMIT.saturating_sub(kept.len());
-        kept.extend_from_slice(&buffer[..n.min(room)]);
+    let mut pipe = BufReader::new(pipe);
+    let mut line = Vec::new();
+    // A line without an end is taken in pieces.
+    while let Ok(1..) = pipe.by_ref().take(STDERR_LIMIT as u64).read_until(b'\n', &mut line) {
+        if telling(&String::from_utf8_lossy(&line)) {
+            let room = STDERR_LIMIT.saturating_sub(kept.len());
+            kept.extend_from_slice(&line[..line.len().min(room)]);
+        }
+        line.clear();
     }
     kept
 }
@@ -131,6 +171,8 @@ fn last_lines(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, Write};
+
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -159,6 +201,26 @@ mod tests {
         let script = "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2";
         let said = Process::spawn(shell(script), false).unwrap().finish().unwrap();
         assert_eq!(said.len(), STDERR_LIMIT);
+    }
+
+    #[test]
+    fn a_file_is_read_from_where_it_stands() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"abc").unwrap();
+        file.seek(io::SeekFrom::Start(1)).unwrap();
+        let process = Process::spawn_with(shell("cat >&2"), Input::File(file), |_| true).unwrap();
+        let (status, said) = process.wait().unwrap();
+        assert!(status.success());
+        assert_eq!(said, "bc");
+    }
+
+    #[test]
+    fn lines_that_tell_nothing_are_not_kept_and_take_no_room() {
+        let script =
+            "i=0; while [ $i -lt 20000 ]; do echo working; i=$((i+1)); done >&2; echo failed >&2; exit 1";
+        let process = Process::spawn_with(shell(script), Input::Empty, |line| line != "working\n").unwrap();
+        let (status, said) = process.wait().unwrap();
+        assert_eq!((status.code(), said.as_str()), (Some(1), "failed\n"));
     }
 
     #[test]

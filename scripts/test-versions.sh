@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The round trip (back up, prove, restore, compare) on a server of every version from 13 to 18.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+servers=$(scripts/fetch-servers.sh)
+failed=()
+while read -r major server programs; do
+    printf '== PostgreSQL %s: %s, programs from %s ==\n' "$major" "$("$server/postgres" --version)" "$programs"
+    PATH="$programs:$PATH" CHRONAVAULT_TEST_PG_BIN=$server \
+        cargo nextest run --locked --workspace -E 'binary(round_trip)' </dev/null || failed+=("$major")
+done <<<"$servers"
+
+if [[ ${#failed[@]} -gt 0 ]]; then
+    printf 'test-versions: failed on %s\n' "${failed[*]}" >&2
+    exit 1
+fi
+printf 'test-versions: passed on every version: %s\n' "$(cut -d ' ' -f 1 <<<"$servers" | tr '\n' ' ')"

@@ -1,1 +1,40 @@
-//! placeholder
+//! What the bytes of a repository mean: chunking, sealing, containers, lists, manifests, key slots, object keys.
+//!
+//! Architecture invariant: everything here is a pure function of its arguments. There is no file, no clock and no
+//! source of randomness; salts, nonces and times are arguments. `docs/format.md` is the specification.
+
+mod checksum;
+mod chunking;
+mod codec;
+mod container;
+mod error;
+mod head;
+mod identity;
+mod key;
+mod keyring;
+mod list;
+mod manifest;
+mod object_key;
+mod seal;
+mod slot;
+
+pub use checksum::render_checksums;
+pub use chunking::{GearCutter, RowCutter};
+pub use codec::Compressor;
+pub use container::{
+    CHUNK_BYTES_MAX, CONTAINER_BYTES_MAX, Codec, Container, ContainerBuilder, ContainerKind, Finished,
+    HEADER_BYTES, NewRecord, RECORD_HEADER_BYTES, RECORDS_MAX, Record, RecordHeader, RecordSpan, RecordType,
+    walk,
+};
+pub use error::FormatError;
+pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
+pub use identity::{ChunkId, Commitment, PackId, ParseHexError, RepositoryId, Sha256, SlotId};
+pub use key::{HolderKey, KEY_BYTES, ParseKeyError, RootKey, Secrets};
+pub use keyring::Keyring;
+pub use list::{LIST_ENTRIES_MAX, ListEntry, Place, decode_list, encode_list};
+pub use manifest::{
+    ExtensionRecord, ListPlace, LogicalRecord, MANIFEST_VERSION, Manifest, PackRecord, ProblemRecord, Proof,
+    StreamKind, StreamRecord,
+};
+pub use object_key::ObjectKey;
+pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, seal_slot};

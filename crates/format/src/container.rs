@@ -1,0 +1,129 @@
+//! Sealed containers: packs, manifests and proofs (docs/format.md, section 6).
+//!
+//! Invariant: nothing of a record is believed before it is authenticated, and a length is checked against its limit
+//! before memory is set aside for it.
+
+mod read;
+mod write;
+
+pub(crate) use read::open_single;
+pub use read::{Container, Record, RecordHeader, walk};
+pub(crate) use write::seal_single;
+pub use write::{ContainerBuilder, Finished, NewRecord, RecordSpan};
+
+use crate::FormatError;
+
+/// Length of the header of a container, in bytes.
+pub const HEADER_BYTES: usize = 64;
+/// Length of the header of a record, in bytes.
+pub const RECORD_HEADER_BYTES: usize = 52;
+/// A container has at most so many bytes.
+pub const CONTAINER_BYTES_MAX: usize = 64 << 20;
+/// A container has at most so many records, the trailer not counted.
+pub const RECORDS_MAX: u32 = 1 << 20;
+/// A chunk has at most so many bytes.
+pub const CHUNK_BYTES_MAX: usize = 64 << 20;
+
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const SUITE: u8 = 1;
+pub(crate) const RECORD_MAGIC: &[u8; 4] = b"CHNK";
+pub(crate) const TRAILER_BYTES: usize = 36;
+
+/// What a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerKind {
+    /// Many chunks.
+    Pack,
+    /// One manifest.
+    Manifest,
+    /// One proof.
+    Proof,
+}
+
+impl ContainerKind {
+    const fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Self::Pack => b"CHRVPACK",
+            Self::Manifest => b"CHRVMANI",
+            Self::Proof => b"CHRVPROF",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pack => "pack",
+            Self::Manifest => "manifest",
+            Self::Proof => "proof",
+        }
+    }
+
+    const fn allows(self, record: RecordType) -> bool {
+        match self {
+            Self::Pack => matches!(record, RecordType::Full | RecordType::Delta | RecordType::List),
+            Self::Manifest => matches!(record, RecordType::Manifest),
+            Self::Proof => matches!(record, RecordType::Proof),
+        }
+    }
+}
+
+/// What a record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordType {
+    /// A chunk of a stream.
+    Full = 1,
+    /// A chunk of a stream, as the difference to a full one.
+    Delta = 2,
+    /// Part of the list of a stream.
+    List = 3,
+    /// A manifest.
+    Manifest = 4,
+    /// A proof.
+    Proof = 5,
+}
+
+pub(crate) const TYPE_TRAILER: u8 = 127;
+
+impl RecordType {
+    fn parse(byte: u8) -> Result<Self, FormatError> {
+        Ok(match byte {
+            1 => Self::Full,
+            2 => Self::Delta,
+            3 => Self::List,
+            4 => Self::Manifest,
+            5 => Self::Proof,
+            found => return Err(FormatError::Newer { field: "record type", found: found.into(), known: 5 }),
+        })
+    }
+}
+
+/// How the bytes of a record are encoded before they are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// As they are.
+    Stored = 0,
+    /// One zstd frame.
+    Zstd = 1,
+    /// The id of the base, then one zstd frame with the base as prefix.
+    ZstdDelta = 2,
+}
+
+impl Codec {
+    fn parse(byte: u8) -> Result<Self, FormatError> {
+        Ok(match byte {
+            0 => Self::Stored,
+            1 => Self::Zstd,
+            2 => Self::ZstdDelta,
+            found => return Err(FormatError::Newer { field: "codec", found: found.into(), known: 2 }),
+        })
+    }
+}
+
+/// The nonce of record `index`.
+pub(crate) fn nonce(index: u32) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&u64::from(index).to_be_bytes());
+    nonce
+}
+
+#[cfg(test)]
+mod tests;

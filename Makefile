@@ -33,7 +33,8 @@ demo: ## Set-up, release build, then the whole story on a throwaway cluster
 .PHONY: bench
 bench: ## Time and size against the usual tools; writes docs/benchmarks.md
 	@scripts/setup.sh
-	@scripts/bench.sh
+	cargo build --release --locked --package chronavault-cli
+	benches/logical.py target/release/chronavault
 
 .PHONY: soak
 soak: ## Kill a backup at COUNT random points: make soak SEED=42 COUNT=1000

@@ -31,6 +31,7 @@ missing_packages() {
     command -v openssl >/dev/null || echo openssl
     command -v strace >/dev/null || echo strace
     command -v shellcheck >/dev/null || echo shellcheck
+    command -v zstd >/dev/null || echo zstd
     has_server || echo postgresql
     has_contrib || echo postgresql-contrib
     if ! scripts/python.sh >/dev/null 2>&1; then

@@ -1,1 +1,5 @@
-//! placeholder
+//! For tests only: throwaway clusters.
+
+pub mod cluster;
+
+pub use cluster::Cluster;

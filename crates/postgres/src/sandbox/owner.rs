@@ -1,0 +1,94 @@
+//! The account that owns a sandbox: ourselves, or for root an unprivileged one.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::error::SandboxError;
+use crate::conninfo::{Account, account_named};
+
+/// Accounts that root hands the server to, in this order.
+const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
+
+/// Who owns the files and runs the processes.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    /// `None`: we ourselves.
+    account: Option<Account>,
+}
+
+impl Owner {
+    pub(super) fn choose() -> Result<Self, SandboxError> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Self { account: None });
+        }
+        let account = ACCOUNTS.iter().find_map(|name| account_named(name));
+        account.map(|account| Self { account: Some(account) }).ok_or(SandboxError::NoAccount)
+    }
+
+    /// Makes a directory with a new name and mode 0700 in `parent`.
+    pub(super) fn create_directory(&self, parent: &Path, prefix: &str) -> Result<PathBuf, SandboxError> {
+        let failed = |source| SandboxError::io("creating a directory in", parent, source);
+        // Below, paths end up in settings of a server with another working directory.
+        let parent = parent.canonicalize().map_err(failed)?;
+        self.check_reachable(&parent)?;
+        // tempfile makes directories with mode 0700.
+        let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(&parent).map_err(failed)?;
+        self.take(directory.path())?;
+        Ok(directory.keep())
+    }
+
+    /// Writes a file with mode 0600.
+    pub(super) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), SandboxError> {
+        let write = || -> io::Result<()> {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(bytes)
+        };
+        write().map_err(|source| SandboxError::io("writing", path, source))?;
+        self.take(path)
+    }
+
+    /// Makes `command` run as this account, in `directory`, and apart from our process group, so that Ctrl-C on a terminal does
+    /// not end it before we do.
+    pub(super) fn run_as(&self, command: &mut Command, directory: &Path) {
+        command.current_dir(directory).process_group(0);
+        if let Some(account) = &self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+    }
+
+    /// Gives `path` to the account.
+    pub(super) fn take(&self, path: &Path) -> Result<(), SandboxError> {
+        let Some(account) = &self.account else { return Ok(()) };
+        chown(path, Some(account.uid), Some(account.gid))
+            .map_err(|source| SandboxError::io("changing the owner of", path, source))
+    }
+
+    /// The account must be able to pass through every directory on the way.
+    fn check_reachable(&self, path: &Path) -> Result<(), SandboxError> {
+        let Some(account) = &self.account else { return Ok(()) };
+        for directory in path.ancestors() {
+            let metadata =
+                fs::metadata(directory).map_err(|source| SandboxError::io("reading", directory, source))?;
+            let shift = match (metadata.uid() == account.uid, metadata.gid() == account.gid) {
+                (true, _) => 6,
+                (false, true) => 3,
+                (false, false) => 0,
+            };
+            if (metadata.mode() >> shift) & 1 == 0 {
+                return Err(SandboxError::Hidden {
+                    account: account.name.clone(),
+                    path: directory.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -142,6 +142,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The caller asked to stop.
+    #[error("the check was stopped")]
+    Cancelled,
     /// The writer was dropped before it was committed.
     #[error("the backup was abandoned before it was complete")]
     Abandoned,

@@ -8,6 +8,7 @@
 
 mod cache;
 mod catalog;
+mod check;
 mod error;
 mod lists;
 mod proofs;
@@ -18,6 +19,7 @@ mod repository;
 mod writer;
 
 pub use catalog::{BackupSummary, Listed, Usage};
+pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
 pub use error::{Error, Problem, ProblemKind};
 pub use format::{
     CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FormatError, HolderKey, ListEntry, LogicalRecord,

@@ -6,7 +6,6 @@
 pub mod archive;
 mod client;
 mod conninfo;
-pub mod load;
 mod password;
 mod process;
 mod sandbox;

@@ -31,7 +31,12 @@ impl Cluster {
     /// Starts a server with other settings: `configure` changes the usual ones.
     #[must_use]
     pub fn with(configure: impl FnOnce(&mut SandboxOptions)) -> Self {
-        let tools = server_tools();
+        Self::with_tools(&server_tools(), configure)
+    }
+
+    /// The same with the programs of another installation.
+    #[must_use]
+    pub fn with_tools(tools: &Tools, configure: impl FnOnce(&mut SandboxOptions)) -> Self {
         let usual = SandboxOptions::new(std::env::temp_dir());
         let mut options = usual.clone();
         configure(&mut options);
@@ -39,9 +44,9 @@ impl Cluster {
             && options.encoding == usual.encoding
             && options.locale == usual.locale;
         if is_usual && options.template.is_none() {
-            options.template = Some(template(&tools, &usual));
+            options.template = Some(template(tools, &usual));
         }
-        let sandbox = Sandbox::start(&tools, &options).unwrap_or_else(|error| panic!("{}", explain(&error)));
+        let sandbox = Sandbox::start(tools, &options).unwrap_or_else(|error| panic!("{}", explain(&error)));
         Self { sandbox }
     }
 

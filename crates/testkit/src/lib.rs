@@ -1,5 +1,8 @@
-//! For tests only: throwaway clusters.
+//! For tests only: throwaway clusters, installations with extra extensions, and databases that stress the catalog.
 
 pub mod cluster;
+mod installation;
+pub mod schemas;
 
 pub use cluster::Cluster;
+pub use installation::Installation;

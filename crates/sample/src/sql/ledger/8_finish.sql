@@ -1,0 +1,4 @@
+-- The ledger, part 8: the planner's statistics.
+
+-- step: analyze
+analyze;

@@ -38,6 +38,12 @@ pub enum FormatError {
     /// It belongs to another repository.
     #[error("it belongs to another repository")]
     Foreign,
+    /// It is whole and of this repository, but of another backup.
+    #[error("it is the {what} of another backup")]
+    OtherBackup {
+        /// What it is: `manifest` or `proof`.
+        what: &'static str,
+    },
     /// It was sealed in an epoch for which there is no key.
     #[error("it was sealed in key epoch {epoch}, for which there is no key")]
     UnknownEpoch {

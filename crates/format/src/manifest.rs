@@ -206,7 +206,7 @@ impl Manifest {
         require_version(&plaintext, "the manifest")?;
         let manifest: Self = serde_json::from_slice(&plaintext).map_err(FormatError::json("the manifest"))?;
         if manifest.id != *id {
-            return Err(FormatError::malformed("the manifest is that of another backup"));
+            return Err(FormatError::OtherBackup { what: "manifest" });
         }
         let packs: BTreeSet<PackId> = manifest.packs.iter().map(|pack| pack.sha256).collect();
         let mut lists = manifest.streams.iter().flat_map(|stream| &stream.lists);
@@ -237,7 +237,7 @@ impl Proof {
         if proof.backup == *id {
             Ok(proof)
         } else {
-            Err(FormatError::malformed("the proof is that of another backup"))
+            Err(FormatError::OtherBackup { what: "proof" })
         }
     }
 }

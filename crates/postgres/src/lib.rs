@@ -6,6 +6,7 @@
 pub mod archive;
 mod client;
 mod conninfo;
+pub mod load;
 mod password;
 mod process;
 mod sandbox;

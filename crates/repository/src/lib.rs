@@ -1,1 +1,35 @@
-//! placeholder
+//! A sealed repository over a store: writing backups, reading them, checking them.
+//!
+//! Architecture invariant: nothing leaves this room as plaintext before it was authenticated, and nothing is said to exist before
+//! it is durable. The write order is: packs, then the lists in them, then the manifest, then the checksum file. There is no
+//! global index: every backup names every byte that it needs.
+//!
+//! Deliberately absent: PostgreSQL. What goes in and comes out are named streams of bytes.
+
+mod cache;
+mod catalog;
+mod check;
+mod error;
+mod lists;
+mod proofs;
+mod random;
+mod reader;
+mod records;
+mod repository;
+mod writer;
+
+pub use catalog::{BackupSummary, Listed, Usage};
+pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
+pub use error::{Error, Problem, ProblemKind};
+pub use format::{
+    CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FormatError, HolderKey, ListEntry, LogicalRecord,
+    MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, Place, ProblemRecord, Proof, RepositoryId,
+    RowCutter, Sha256, StreamKind, StreamRecord,
+};
+pub use proofs::ProofEntry;
+pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
+pub use repository::{InitError, OpenError, Repository};
+pub use writer::{
+    ArchiveWriter, BackupWriter, Chunk, CommitFacts, Committed, MAX_INDEXED_ENTRIES, MAX_SEAL_THREADS,
+    PACK_BYTES, PartWriter, RowStream, WriteOptions,
+};

@@ -103,6 +103,21 @@ impl StoreError {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// The key or path that it is about.
+    pub fn object(&self) -> String {
+        match self {
+            Self::NotFound { key }
+            | Self::Conflict { key }
+            | Self::TooLarge { key, .. }
+            | Self::Short { key, .. }
+            | Self::Full { key, .. } => key.to_string(),
+            Self::Loose { path, .. } | Self::ForeignOwner { path, .. } | Self::WrongType { path, .. } => {
+                path.display().to_string()
+            }
+            Self::Denied { what, .. } | Self::Io { what, .. } => what.clone(),
+        }
+    }
+
     /// The error for a system call that failed while doing `action` to `what`.
     pub(crate) fn system(action: &'static str, what: impl Into<String>, errno: rustix::io::Errno) -> Self {
         let source = io::Error::from(errno);

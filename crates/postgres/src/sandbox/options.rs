@@ -1,14 +1,17 @@
 //! What a sandbox is like, and the configuration files that make it so.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::error::SandboxError;
 use super::owner::Owner;
 
 /// Who decides how text is ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LocaleProvider {
     /// The C library.
     Libc,
@@ -16,6 +19,17 @@ pub enum LocaleProvider {
     Icu,
     /// PostgreSQL itself (17 and newer).
     Builtin,
+}
+
+/// As in SQL.
+impl fmt::Display for LocaleProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Libc => "libc",
+            Self::Icu => "icu",
+            Self::Builtin => "builtin",
+        })
+    }
 }
 
 /// The locale of the databases that `initdb` makes.

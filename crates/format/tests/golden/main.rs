@@ -1,0 +1,117 @@
+//! The test vectors of the format: `tests/golden/vectors.json`, which `tools/tests/test_vectors.py` reads, too.
+//!
+//! They are made again with `cargo run -p chronavault-format --example vectors`, which is only ever needed when something
+//! is added: what released versions wrote must stay readable.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod containers;
+mod cuts;
+mod document;
+mod values;
+
+use chronavault_format::{
+    ContainerKind, Head, Manifest, Proof, RootKey, SLOT_BYTES, SlotHeader, decode_list, encode_list,
+    open_slot, walk,
+};
+use serde_json::Value;
+use values::{BACKUP, REPOSITORY, ROOT_KEYS, holder, keyring};
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../../../../tests/golden/vectors.json")).unwrap()
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+fn items(value: &Value) -> &Vec<Value> {
+    value.as_array().unwrap()
+}
+
+fn records(vectors: &Value) -> impl Iterator<Item = &Value> {
+    items(&vectors["containers"]).iter().flat_map(|container| items(&container["records"]))
+}
+
+#[test]
+fn the_program_still_writes_the_golden_bytes() {
+    let golden = vectors();
+    let encoded: Vec<_> = records(&golden).map(|record| bytes(&record["encoded"])).collect();
+    let mut encode = encoded.into_iter().fuse();
+    let now = document::build(&mut encode).unwrap();
+    assert!(encode.next().is_none(), "the vectors hold records that are not made any more");
+    for (name, value) in golden.as_object().unwrap() {
+        assert_eq!(&now[name], value, "{name} differs");
+    }
+    assert_eq!(now, golden);
+}
+
+#[test]
+fn the_program_reads_the_golden_containers() {
+    let golden = vectors();
+    let keyring = keyring(2);
+    let mut base: Option<Vec<u8>> = None;
+    for container in items(&golden["containers"]) {
+        let kind = match container["kind"].as_str().unwrap() {
+            "pack" => ContainerKind::Pack,
+            "manifest" => ContainerKind::Manifest,
+            _ => ContainerKind::Proof,
+        };
+        let mut expected = items(&container["records"]).iter();
+        walk(kind, &mut bytes(&container["bytes"]), &keyring, |offset, record| {
+            let expected = expected.next().unwrap();
+            assert_eq!(expected["offset"], offset);
+            assert_eq!(expected["id"], record.header.id.to_string());
+            assert_eq!(expected["base"].as_str().map(str::to_owned), record.base.map(|id| id.to_string()));
+            assert_eq!(bytes(&expected["encoded"]), record.body);
+            let plaintext = match record.base {
+                Some(_) => record.plaintext_with_base(base.as_ref().unwrap(), &keyring)?,
+                None => record.plaintext(&keyring)?,
+            };
+            assert_eq!(bytes(&expected["plaintext"]), plaintext);
+            base.get_or_insert(plaintext);
+            Ok(())
+        })
+        .unwrap();
+        assert!(expected.next().is_none());
+    }
+}
+
+#[test]
+fn the_program_reads_the_golden_list_manifest_and_proof() {
+    let golden = vectors();
+    let [_, list_pack, manifest, proof] = items(&golden["containers"]).as_slice() else {
+        panic!("four containers")
+    };
+    let list = bytes(&list_pack["records"][0]["plaintext"]);
+    let entries = decode_list(&list).unwrap();
+    assert_eq!(encode_list(&entries).unwrap(), list);
+    assert_eq!(entries.iter().map(|entry| entry.rows).collect::<Vec<_>>(), [23, 0, 1]);
+    assert!(entries[0].base.is_some() && entries[1].continues);
+
+    let id = BACKUP.parse().unwrap();
+    let read = Manifest::open(&mut bytes(&manifest["bytes"]), &id, &keyring(2)).unwrap();
+    assert_eq!(read.packs.len(), 2);
+    assert_eq!(read.stream("rows/1").unwrap().lists[0].pack.to_string(), list_pack["sha256"]);
+    let read = Proof::open(&mut bytes(&proof["bytes"]), &id, &keyring(2)).unwrap();
+    assert_eq!(read.manifest_sha256.to_string(), manifest["sha256"]);
+}
+
+#[test]
+fn the_program_opens_the_golden_heads_and_slots() {
+    let golden = vectors();
+    for (head, current) in items(&golden["heads"]).iter().zip(ROOT_KEYS) {
+        let head = Head::parse(head.as_str().unwrap().as_bytes()).unwrap();
+        head.authenticate(&RootKey::new(current)).unwrap();
+        for (root_key, epoch) in ROOT_KEYS.into_iter().zip(1..=head.current_epoch()) {
+            assert!(head.recognises(epoch, &RootKey::new(root_key)));
+        }
+    }
+    let holder = holder().unwrap();
+    for ((slot, root_key), epoch) in items(&golden["slots"]).iter().zip(ROOT_KEYS).zip(1..) {
+        let slot = bytes(&slot["bytes"]);
+        assert_eq!(slot.len(), SLOT_BYTES);
+        let expected = SlotHeader { epoch, repository: REPOSITORY, id: holder.slot_id(REPOSITORY, epoch) };
+        assert!(open_slot(&slot, &holder, expected).unwrap() == RootKey::new(root_key));
+    }
+}

@@ -1,0 +1,105 @@
+//! Proofs: what verifications of backups found.
+//!
+//! Invariant: a proof counts only for the very manifest that it names by hash. It is put after the verification that it records.
+
+use format::{CONTAINER_BYTES_MAX, ObjectKey, Proof, Sha256};
+use jiff::Timestamp;
+use model::BackupId;
+
+use crate::catalog::ProofKeys;
+use crate::error::Problem;
+use crate::records::{damaged, reading};
+use crate::repository::storage_key;
+use crate::{Error, Repository};
+
+/// Keys of proofs start so.
+const PROOFS: &str = "proofs/";
+
+/// One proof, or what is wrong with it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ProofEntry {
+    /// A proof of the manifest that is there.
+    Valid(Box<Proof>),
+    /// A proof of another manifest: it proves nothing.
+    OfAnotherManifest(Box<Proof>),
+    /// A proof that cannot be used.
+    Damaged(Problem),
+}
+
+impl Repository {
+    /// Records the result of a verification. `manifest_sha256` and `backup` of `proof` must be those of the manifest that was
+    /// verified; `random` tells proofs of one second apart.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn write_proof(&self, proof: &Proof, random: [u8; 3]) -> Result<(), Error> {
+        let salt = crate::random::salt()?;
+        let sealed = proof
+            .seal(&self.inner.keyring, salt)
+            .map_err(|source| Error::Seal { what: "the proof".to_owned(), source })?;
+        let key = ObjectKey::Proof(proof.backup.clone(), proof_name(proof.at, random));
+        self.inner.store.put(&storage_key(&key)?, &sealed.bytes)?;
+        Ok(())
+    }
+
+    /// All proofs of a backup, newest first.
+    ///
+    /// # Errors
+    /// When there is no such backup, or its manifest is damaged, or the store fails. Damaged proofs are part of the answer.
+    pub fn proofs(&self, id: &BackupId) -> Result<Vec<ProofEntry>, Error> {
+        let (_, sha256) = self.inner.manifest(id)?;
+        let keys = self.proof_keys_below(&format!("{PROOFS}{id}/"))?.remove(id).unwrap_or_default();
+        keys.iter().map(|key| self.proof(id, sha256, key)).collect()
+    }
+
+    pub(crate) fn proof_keys(&self) -> Result<ProofKeys, Error> {
+        self.proof_keys_below(PROOFS)
+    }
+
+    fn proof_keys_below(&self, prefix: &str) -> Result<ProofKeys, Error> {
+        let mut keys = ProofKeys::new();
+        // Listings are sorted, and names of proofs sort by time.
+        for object in self.inner.store.list(prefix)?.iter().rev() {
+            if let Some(key @ ObjectKey::Proof(..)) = ObjectKey::parse(object.key.as_str())
+                && let ObjectKey::Proof(id, _) = &key
+            {
+                keys.entry(id.clone()).or_default().push(key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The newest proof of the manifest with this hash.
+    pub(crate) fn newest_proof(
+        &self,
+        id: &BackupId,
+        manifest: Sha256,
+        keys: Vec<ObjectKey>,
+    ) -> Result<Option<Proof>, Error> {
+        for key in keys {
+            if let ProofEntry::Valid(proof) = self.proof(id, manifest, &key)? {
+                return Ok(Some(*proof));
+            }
+        }
+        Ok(None)
+    }
+
+    fn proof(&self, id: &BackupId, manifest: Sha256, key: &ObjectKey) -> Result<ProofEntry, Error> {
+        let read = self.inner.store.get(&storage_key(key)?, CONTAINER_BYTES_MAX as u64);
+        let opened = read.map_err(|error| reading(key, error)).and_then(|mut bytes| {
+            Proof::open(&mut bytes, id, &self.inner.keyring).map_err(|error| damaged(key, &error))
+        });
+        match opened {
+            Ok(proof) if proof.manifest_sha256 == manifest => Ok(ProofEntry::Valid(Box::new(proof))),
+            Ok(proof) => Ok(ProofEntry::OfAnotherManifest(Box::new(proof))),
+            Err(Error::Damaged(problem)) => Ok(ProofEntry::Damaged(problem)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The name of a proof: a backup id without its first word.
+fn proof_name(at: Timestamp, random: [u8; 3]) -> String {
+    let id = BackupId::new(at, random);
+    id.as_str().strip_prefix("backup-").unwrap_or(id.as_str()).to_owned()
+}

@@ -1,0 +1,6 @@
+//! The repository from outside, over stores in memory and on disk.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod ledger;
+mod round_trip;

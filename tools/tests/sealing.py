@@ -120,7 +120,8 @@ class Repository:
         wrap = AESGCM(derive(self.holder_key, salt, b"chronavault v1 slot"))
         return clear + wrap.encrypt(nonce, self.roots[epoch], clear)
 
-    def head(self):
+    def head(self, **changed):
+        """The head; `changed` commitments (epoch_1="…") come under a MAC that fits."""
         sizes = {"min_bytes": 262144, "spread_bytes": 262144, "max_bytes": 1048576}
         head = {"format": "chronavault", "version": 1, "suite": 1, "repository_id": self.id.hex()}
         head["created_at"] = "2026-11-23T12:00:00Z"
@@ -129,6 +130,7 @@ class Repository:
             epoch: derive(root, self.id, b"chronavault v1 commitment" + struct.pack("<I", epoch)).hex()
             for epoch, root in self.roots.items()
         }
+        commitments = {epoch: changed.get(f"epoch_{epoch}", text) for epoch, text in commitments.items()}
         head["epochs"] = [{"epoch": epoch, "commitment": text} for epoch, text in commitments.items()]
         message = "chronavault\nversion=1\nsuite=1\n"
         message += f"repository_id={self.id.hex()}\ncreated_at=2026-11-23T12:00:00Z\n"

@@ -1,5 +1,6 @@
 """recover.py from end to end: what it writes, and what every kind of damage by someone without the key leads to."""
 
+import json
 import os
 import shutil
 import stat
@@ -175,6 +176,23 @@ class Keys(RecoverTest):
             with self.assertRaises(recover.Failure, msg=f"byte {at}: {path.read_bytes()}") as caught:
                 recover.open_keys(recover.Store(str(repository.directory)), HOLDER_KEY)
             self.assertNotEqual(caught.exception.status, recover.EXIT_WRONG_KEY, f"byte {at}")
+
+    def test_a_root_key_must_have_its_commitment(self):
+        repository = self.sample().repository
+        repository.put("chronavault.json", json.dumps(repository.head(epoch_1="00" * 32)).encode())
+        self.assert_fails(4, "chronavault.json", "commitment of epoch 1")
+
+    def test_a_head_needs_an_epoch(self):
+        repository = self.sample().repository
+        repository.put("chronavault.json", json.dumps({**repository.head(), "epochs": []}).encode())
+        self.assert_fails(4, "chronavault.json", "no epoch")
+
+    def test_a_slot_that_is_none_is_called_damaged(self):
+        repository = self.sample().repository
+        repository.put(repository.slot_name(1), bytes(140))
+        self.assert_fails(4, "begin with CHRVSLOT")
+        repository.put(repository.slot_name(1), b"CHRVSLOT\2".ljust(140, b"\0"))
+        self.assert_fails(4, "not known here")
 
     def test_the_head_of_another_repository_is_not_accepted(self):
         repository, other = self.sample().repository, self.repository("other")

@@ -415,8 +415,12 @@ HEADER = struct.Struct("<8sBBHI16s32s")
 RECORD = struct.Struct("<4sIBBHII32s")
 FULL, DELTA, LIST, MANIFEST, PROOF, TRAILER = 1, 2, 3, 4, 5, 127
 STORED, ZSTD, ZSTD_PREFIX = 0, 1, 2
-PACK_MAGIC, MANIFEST_MAGIC = b"CHRVPACK", b"CHRVMANI"
-TYPES_ALLOWED = {PACK_MAGIC: (FULL, DELTA, LIST, TRAILER), MANIFEST_MAGIC: (MANIFEST, TRAILER)}
+PACK_MAGIC, MANIFEST_MAGIC, PROOF_MAGIC = b"CHRVPACK", b"CHRVMANI", b"CHRVPROF"
+TYPES_ALLOWED = {
+    PACK_MAGIC: (FULL, DELTA, LIST, TRAILER),
+    MANIFEST_MAGIC: (MANIFEST, TRAILER),
+    PROOF_MAGIC: (PROOF, TRAILER),
+}
 TRAILER_BYTES = 36
 
 
@@ -594,8 +598,17 @@ def parse_list(content: bytes, origin: str) -> list[Entry]:
 # --- the manifest (section 9) ----------------------------------------------------------------------------------------
 
 BACKUP_ID = re.compile(r"backup-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}-[0-9a-f]{6}")
+PROOF_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}-[0-9a-f]{6}\.proof")
 ROWS_STREAM = re.compile(r"rows/([1-9][0-9]{0,8})")
 ARCHIVE_FILES = {"archive": "archive.dump", "globals": "globals.sql", "inventory": "inventory.json"}
+
+
+class Proof(NamedTuple):
+    """The result of one verification (section 11)."""
+
+    level: str
+    outcome: str
+    at: str
 
 
 class Table(NamedTuple):
@@ -687,7 +700,7 @@ class Backup:
         self.store, self.keys, self.id = store, keys, backup
         self.verify_ids = verify_ids or fast_blake3 is not None
         self._packs: OrderedDict[str, Container] = OrderedDict()
-        self.manifest = self._read_manifest()
+        self.manifest = Manifest(self._only_record(f"{backup}.manifest", MANIFEST_MAGIC), backup)
 
     def __enter__(self) -> Backup:
         return self
@@ -696,13 +709,27 @@ class Backup:
         while self._packs:
             self._packs.popitem()[1].file.close()
 
-    def _read_manifest(self) -> Manifest:
-        name = f"{self.id}.manifest"
+    def _only_record(self, name: str, magic: bytes) -> Facts:
+        """What a container with a single record says."""
         with self.store.open(name) as file:
-            container = Container(file, name, MANIFEST_MAGIC, self.keys)
+            container = Container(file, name, magic, self.keys)
             records = container.walk()
             require(len(records) == 1, f"{name} is damaged: it has {len(records)} records instead of one")
-            return Manifest(Facts.parse(self._open(container, records[0]), name), self.id)
+            return Facts.parse(self._open(container, records[0]), name)
+
+    def proofs(self) -> Iterator[Proof]:
+        """The verifications of this very manifest, newest first. A proof that is no good is named and passed over."""
+        with self.store.open(f"{self.id}.manifest") as file:
+            manifest_sha256 = file_sha256(file)
+        for file_name in filter(PROOF_NAME.fullmatch, reversed(self.store.names(f"proofs/{self.id}"))):
+            name = f"proofs/{self.id}/{file_name}"
+            try:
+                facts = self._only_record(name, PROOF_MAGIC)
+                of_this = (facts.text("backup"), facts.hex("manifest_sha256", 32)) == (self.id, manifest_sha256)
+                require(of_this and facts.number("version") == 1, f"{name} is not a proof of this manifest")
+                yield Proof(facts.text("level"), facts.text("outcome"), facts.text("at"))
+            except Failure as failure:
+                say(f"ignored: {failure}")
 
     def _open(
         self, container: Container, record: Record, base: Optional[bytes] = None, base_id: bytes = NO_ID
@@ -869,10 +896,46 @@ run_sql() {
     psql -X -v ON_ERROR_STOP=1 "$@"
 }
 
+# unless OPTION… COMMAND…: runs the command unless one of the options (up to --) was given to this script.
+given=" $* "
+unless() {
+    while [ "$1" != -- ]; do
+        case $given in *" $1 "*) return 0 ;; esac
+        shift
+    done
+    shift
+    "$@"
+}
+
 restore() {
     section=$1
     shift
     pg_restore --exit-on-error --no-password --section="$section" --dbname="$target" "$@" archive.dump
+}
+
+# database STATEMENTS: runs SQL in which :"db" is the new database.
+database() {
+    printf '%s\n' "$1" | run_sql --quiet --dbname="$target" -v "db=$NEWDB" -f -
+}
+
+set_owner() {
+    owner=--owner=$1
+}
+
+set_tablespace() {
+    tablespace=--tablespace=$1
+}
+
+# need_roles NAMES: stops when one of the roles (SQL literals) does not exist.
+need_roles() {
+    missing=$(run_sql --dbname=postgres --no-align --tuples-only -c "
+        SELECT string_agg(quote_ident(name), ', ') FROM unnest(ARRAY[$1]::text[]) AS name
+         WHERE name NOT IN (SELECT rolname FROM pg_catalog.pg_roles)")
+    if [ -n "$missing" ]; then
+        printf 'load.sh: these roles do not exist: %s\n' "$missing" >&2
+        echo 'load.sh: make them with psql -d postgres -f globals.sql, or give --no-owner --no-privileges' >&2
+        exit 1
+    fi
 }
 
 # rows FILE COUNT STATEMENT: loads a file, and compares how many rows the server says with how many there are.
@@ -896,6 +959,8 @@ restore data "$@"
 LOAD_TAIL = r"""
 step 'indexes, constraints, triggers'
 restore post-data --jobs="${JOBS:-1}" "$@"
+step 'settings, comment and privileges of the database'
+database_properties
 step 'done; vacuumdb --analyze-only would now gather statistics for the planner'
 """
 
@@ -915,25 +980,116 @@ def copy_statement(table: Table, encoding: str) -> str:
     return f"COPY {target}{listed} FROM STDIN (FORMAT text, ENCODING {quote_literal(encoding)})"
 
 
-def createdb_options(manifest: Manifest) -> list[str]:
-    """How the database was made: from template0, with the encoding and, as far as known, the locale of the source."""
-    options = ["--template=template0", f"--encoding={manifest.logical.text('encoding')}"]
+# Settings that are lists of names: the catalog keeps them as they are written, and as one literal they would be one
+# name (GUC_LIST_QUOTE in the server's source).
+LISTS_OF_NAMES = {
+    "local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries",
+    "temp_tablespaces", "unix_socket_directories",
+}  # fmt: skip
+
+
+def setting_value(name: str, value: str) -> str:
+    """The value of a setting, as the catalog has it, as SQL."""
+    if name.lower() not in LISTS_OF_NAMES:
+        return quote_literal(value)
+    elements = re.findall(r'\s*(?:"((?:[^"]|"")*)"|([^,]+))\s*(?:,|$)', value)
+    names = [quoted.replace('""', '"') if not plain else plain.strip() for quoted, plain in elements]
+    return ", ".join(map(quote_literal, names)) or "''"
+
+
+def optional_text(facts: Facts, name: str) -> Optional[str]:
+    return None if facts.value.get(name) is None else facts.text(name)
+
+
+def create_command(manifest: Manifest) -> str:
+    """Makes the database from template0 with encoding, locale, owner and tablespace of the source."""
     properties = manifest.logical.object("properties")
-    for member, option in (("collate", "--lc-collate"), ("ctype", "--lc-ctype")):
-        if properties.value.get(member):
-            options.append(f"{option}={properties.text(member)}")
-    return options
+    options = ["--template=template0", f"--encoding={manifest.logical.text('encoding')}"]
+    for member, option in (("collate", "--lc-collate"), ("ctype", "--lc-ctype"), ("icu_rules", "--icu-rules")):
+        value = optional_text(properties, member)
+        options += [f"{option}={value}"] if value is not None else []
+    provider, locale = optional_text(properties, "locale_provider"), optional_text(properties, "locale")
+    if provider in ("icu", "builtin"):
+        options += [f"--locale-provider={provider}"]
+        options += [f"--{provider}-locale={locale}"] if locale is not None else []
+    create = " ".join(map(shlex.quote, options))
+    # Servers since 15 have several providers, and template0 may have another one than the source.
+    lines = ["provider="]
+    if provider == "libc":
+        version = "run_sql --dbname=postgres --no-align --tuples-only -c 'SHOW server_version_num'"
+        lines.append(f'[ "$({version})" -lt 150000 ] || provider=--locale-provider=libc')
+    lines += ["owner=", "tablespace="]
+    for variable, refused in (("owner", "--no-owner"), ("tablespace", "--no-tablespaces")):
+        value = optional_text(properties, variable)
+        if value not in (None, "pg_default"):
+            lines.append(f"unless {refused} -- set_{variable} {shlex.quote(value)}")
+    chosen = '$provider ${owner:+"$owner"} ${tablespace:+"$tablespace"}'
+    lines.append(f'createdb --no-password {chosen} {create} -- "$NEWDB"')
+    return "\n".join(lines) + "\n"
+
+
+def grants(properties: Facts) -> list[str]:
+    """The privileges on the database; none if they were never changed."""
+    if properties.value.get("privileges") is None:
+        return []
+    owner = properties.text("owner")
+    statements = [f'REVOKE ALL ON DATABASE :"db" FROM {who}' for who in ("PUBLIC", quote_identifier(owner))]
+    for privilege in properties.objects("privileges"):
+        grantee, grantor = optional_text(privilege, "grantee"), quote_identifier(privilege.text("grantor"))
+        kind = privilege.text("privilege")
+        require(kind in ("CREATE", "CONNECT", "TEMPORARY"), f"{privilege.origin}: {kind!r} is not known here")
+        to = "PUBLIC" if grantee is None else quote_identifier(grantee)
+        option = " WITH GRANT OPTION" if privilege.value.get("grantable") is True else ""
+        grant = [f'GRANT {kind} ON DATABASE :"db" TO {to}{option}']
+        if grantor != quote_identifier(owner):
+            grant = [f"SET SESSION AUTHORIZATION {grantor}", *grant, "RESET SESSION AUTHORIZATION"]
+        statements += grant
+    return statements
+
+
+def settings(properties: Facts) -> Iterator[tuple[bool, str]]:
+    """The settings of the database, each with whether it is one of a role."""
+    for setting in properties.objects("settings") if "settings" in properties.value else []:
+        role, name = optional_text(setting, "role"), setting.text("name")
+        whose = 'DATABASE :"db"' if role is None else f'ROLE {quote_identifier(role)} IN DATABASE :"db"'
+        quoted = ".".join(map(quote_identifier, name.split(".")))
+        yield role is not None, f"ALTER {whose} SET {quoted} TO {setting_value(name, setting.text('value'))}"
+
+
+def properties_function(properties: Facts) -> str:
+    """A shell function that gives the database what is not in the archive."""
+    lines = ["database_properties() {", "    :"]
+
+    def add(statements: list[str], *unless: str) -> None:
+        if statements:
+            guard = " ".join(["unless", *unless, "-- "]) if unless else ""
+            lines.append(f"    {guard}database {shlex.quote(';'.join(statements) + ';')}")
+
+    comment = optional_text(properties, "comment")
+    if comment is not None:
+        add([f'COMMENT ON DATABASE :"db" IS {quote_literal(comment)}'])
+    for of_role, statement in settings(properties):
+        add([statement], *(["--no-owner"] if of_role else []))
+    # Without the owner there is nobody to have granted them.
+    add(grants(properties), "--no-privileges", "--no-acl", "-x", "--no-owner", "-O")
+    if properties.value.get("connection_limit", -1) != -1:
+        limit = properties.value["connection_limit"]
+        require(isinstance(limit, int), f"{properties.origin} is damaged: connection_limit is not a number")
+        add([f'ALTER DATABASE :"db" CONNECTION LIMIT {limit}'])
+    return "\n".join([*lines, "}"]) + "\n"
 
 
 def load_script(backup: str, manifest: Manifest) -> str:
     """The shell script that loads the files. Every name in it is quoted; comments hold none."""
     encoding = manifest.logical.text("encoding")
-    create = " ".join(shlex.quote(option) for option in createdb_options(manifest))
+    roles = ", ".join(quote_literal(role.text("name")) for role in manifest.logical.objects("roles"))
     parts = [
         LOAD_HEAD,
-        f"\nSESSION={shlex.quote(SESSION)}\n",
+        f"\nSESSION={shlex.quote(SESSION)}\n\n",
+        properties_function(manifest.logical.object("properties")),
         f"\nstep 'backup {backup}: creating the database'\n",
-        f'createdb --no-password {create} -- "$NEWDB"\n',
+        f"unless --no-owner -O -- need_roles {shlex.quote(roles)}\n" if roles else "",
+        create_command(manifest),
         LOAD_BODY,
     ]
     for stream in manifest.row_streams:
@@ -999,6 +1155,9 @@ def instructions(backup: Backup, output_path: str) -> str:
         "  2. the database:",
         f"       {here}/load.sh NEWDB",
     ]
+    proof = next(backup.proofs(), None)
+    if proof is not None:
+        lines += ["", f"Its last verification, on {proof.at}: {proof.outcome} (level {proof.level})."]
     if backup.manifest.logical.value.get("globals_without_passwords"):
         lines += ["", "The roles have no passwords in this backup: the role that made it was not allowed to read them."]
     if backup.manifest.is_filtered:

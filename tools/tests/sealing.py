@@ -264,3 +264,13 @@ class Sample:
             change(manifest)
         self.repository.put_manifest(manifest, epoch=self.epoch)
         return self
+
+    def put_proof(self, name="2026-11-23-130000-0000aa", **changes):
+        """Stores a proof of the manifest as it is now; returns its path."""
+        manifest = (self.repository.directory / f"{BACKUP}.manifest").read_bytes()
+        proof = {"version": 1, "backup": BACKUP, "manifest_sha256": hashlib.sha256(manifest).hexdigest()}
+        proof.update({"level": "restore", "outcome": "proven", "at": "2026-11-23T13:00:00Z", **changes})
+        container = Container(self.repository, b"CHRVPROF")
+        container.full(json.dumps(proof).encode(), PROOF)
+        self.repository.put(f"proofs/{BACKUP}/{name}.proof", container.finish())
+        return self.repository.directory / f"proofs/{BACKUP}/{name}.proof"

@@ -16,7 +16,15 @@ printf '\0' >> "$CALLS"
 FAKES = {
     "createdb": WRITE_DOWN,
     "pg_restore": WRITE_DOWN + 'case "$*" in *"$FAILING"*) exit 1 ;; esac\n',
-    "psql": WRITE_DOWN + "lines=$(wc -l)\nprintf 'SET\\nCOPY %s\\n' $((lines - ${LOST:-0}))\n",
+    "psql": WRITE_DOWN
+    + r"""
+case "$*" in
+    *server_version_num*) echo "${SERVER:-150018}" ;;
+    *string_agg*) printf '%s' "$MISSING" ;;
+    *'-f -'*) cat >> "$CALLS.sql" ;;
+    *) lines=$(wc -l) && printf 'SET\nCOPY %s\n' $((lines - ${LOST:-0})) ;;
+esac
+""",
 }
 
 
@@ -110,6 +118,82 @@ class LoadScript(RecoverTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("rows/1.copy should have loaded 43 rows", done.stderr)
         self.assertEqual(calls[-1][0], "psql")
+
+    PROPERTIES = {
+        "name": "books",
+        "owner": "o'wner \"x\"",
+        "encoding": "UTF8",
+        "collate": "de_DE.UTF-8",
+        "ctype": "C",
+        "locale_provider": "libc",
+        "locale": None,
+        "icu_rules": None,
+        "tablespace": "pg_default",
+        "connection_limit": 7,
+        "comment": "it's\n:\"db\" \\q",
+        "privileges": [{"grantor": "o", "grantee": None, "privilege": "CONNECT", "grantable": False}],
+        "settings": [
+            {"name": "search_path", "value": '"$user", "a ""b"", c",x'},
+            {"role": "auditor", "name": "my.setting", "value": "it's"},
+        ],
+    }
+
+    def with_properties(self, **changes):
+        def change(manifest):
+            manifest["logical"]["properties"] = {**self.PROPERTIES, **changes}
+            manifest["logical"]["roles"] = [{"name": "o'wner \"x\""}, {"name": "auditor"}]
+
+        self.recovered(change)
+
+    def sql(self):
+        path = self.directory / "calls.sql"
+        return path.read_text() if path.exists() else ""
+
+    def test_the_database_is_made_like_the_source(self):
+        self.with_properties()
+        done, calls = self.load("new")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        create = next(call for call in calls if call[0] == "createdb")
+        expected = ["--locale-provider=libc", "--owner=o'wner \"x\"", "--template=template0", "--encoding=UTF8"]
+        self.assertEqual(create[2:], [*expected, "--lc-collate=de_DE.UTF-8", "--lc-ctype=C", "--", "new"])
+        self.assertEqual(self.sql().splitlines()[0], "COMMENT ON DATABASE :\"db\" IS 'it''s")
+        for statement in (
+            "ALTER DATABASE :\"db\" SET \"search_path\" TO '$user', 'a \"b\", c', 'x';",
+            "ALTER ROLE \"auditor\" IN DATABASE :\"db\" SET \"my\".\"setting\" TO 'it''s';",
+            'REVOKE ALL ON DATABASE :"db" FROM PUBLIC;',
+            'SET SESSION AUTHORIZATION "o";GRANT CONNECT ON DATABASE :"db" TO PUBLIC;RESET SESSION AUTHORIZATION;',
+            'ALTER DATABASE :"db" CONNECTION LIMIT 7;',
+        ):
+            self.assertIn(statement, self.sql())
+
+    def test_an_older_server_is_not_asked_for_a_provider(self):
+        self.with_properties()
+        _done, calls = self.load("new", SERVER="140020")
+        self.assertNotIn("--locale-provider=libc", next(call for call in calls if call[0] == "createdb"))
+
+    def test_other_providers_have_their_locale(self):
+        self.with_properties(locale_provider="icu", locale="de-u-co-phonebk", icu_rules="&a<b", tablespace="fast")
+        _done, calls = self.load("new")
+        create = next(call for call in calls if call[0] == "createdb")
+        expected = {"--locale-provider=icu", "--icu-locale=de-u-co-phonebk", "--icu-rules=&a<b", "--tablespace=fast"}
+        self.assertLessEqual(expected, set(create))
+
+    def test_missing_roles_are_named_before_anything_is_made(self):
+        self.with_properties()
+        done, calls = self.load("new", MISSING="auditor")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("these roles do not exist: auditor", done.stderr)
+        self.assertEqual([call[0] for call in calls], ["psql"])
+        self.assertIn("unnest(ARRAY['o''wner \"x\"', 'auditor']::text[])", calls[0][-1])
+
+    def test_without_owner_and_privileges_no_role_is_needed(self):
+        self.with_properties()
+        done, calls = self.load("new", "--no-owner", "--no-privileges", MISSING="auditor")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertFalse([word for call in calls for word in call if word.startswith("--owner")])
+        for word in ("auditor", "REVOKE", "SESSION"):
+            self.assertNotIn(word, self.sql())
+        self.assertIn("search_path", self.sql())
 
     def test_options_reach_pg_restore(self):
         self.recovered()

@@ -308,6 +308,46 @@ class Manifests(RecoverTest):
         self.assert_fails(4, f"{BACKUP}.manifest", "CHRVMANI")
 
 
+class Proofs(RecoverTest):
+    """A proof is said, and never stands in the way of a recovery."""
+
+    def test_the_newest_proof_is_said(self):
+        sample = self.sample()
+        self.assertNotIn("verification", self.run_recover().stdout)
+        shutil.rmtree(self.output)
+        sample.put_proof("2026-11-23-130000-ffffff", outcome="failed")
+        sample.put_proof("2026-11-24-130000-000000", at="2026-11-24T13:00:00Z")
+        (self.directory / f"repository/proofs/{BACKUP}/a-leftover.tmp").write_bytes(b"x")
+        done = self.run_recover()
+        self.assertIn("on 2026-11-24T13:00:00Z: proven (level restore)", done.stdout)
+        self.assertNotIn("ignored", done.stderr)
+
+    def test_a_proof_that_is_no_good_is_ignored(self):
+        sample = self.sample()
+        other = self.sample("other")
+        changes = {"backup": "backup-2026-11-23-120000-000000"}, {"manifest_sha256": "00" * 32}, {"version": 2}
+        for change in changes:
+            path = sample.put_proof(**change)
+            self.assert_ignored(path, "not a proof of this manifest")
+        path = sample.put_proof()
+        whole = path.read_bytes()
+        for at in (0, 70, 116, -1):
+            path.write_bytes(flipped(whole, at))
+            self.assert_ignored(path, "damaged")
+        path.write_bytes(whole[:-1])
+        self.assert_ignored(path, "cut short")
+        shutil.copy(other.put_proof(), path)
+        self.assert_ignored(path, "another repository")
+
+    def assert_ignored(self, path, words):
+        done = self.run_recover()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("verification", done.stdout)
+        self.assertIn(f"ignored: proofs/{BACKUP}/{path.name}", done.stderr)
+        self.assertIn(words, done.stderr)
+        shutil.rmtree(self.output)
+
+
 class Hashes(unittest.TestCase):
     # From the test vectors of BLAKE3 (keyed hash): input byte i is i % 251.
     BLAKE3_KEYED = {

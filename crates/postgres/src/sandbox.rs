@@ -21,7 +21,7 @@ use std::process::Command;
 pub use error::SandboxError;
 pub use options::{Locale, LocaleProvider, SandboxOptions, TlsServer};
 
-use crate::conninfo::{ClientEnvironment, ConnectOptions};
+use crate::conninfo::ConnectOptions;
 use crate::process::Process;
 use crate::tools::Tools;
 use owner::Owner;
@@ -46,7 +46,6 @@ pub struct Sandbox {
     tools: Tools,
     port: u16,
     superuser: String,
-    tcp: bool,
 }
 
 /// The directories of a sandbox; dropping removes them and dismisses the watchdog.
@@ -112,14 +111,7 @@ impl Sandbox {
                 Err(error) => return Err(error),
             }
         };
-        Ok(Self {
-            server,
-            files,
-            tools: tools.clone(),
-            port,
-            superuser: options.superuser.clone(),
-            tcp: options.tcp,
-        })
+        Ok(Self { server, files, tools: tools.clone(), port, superuser: options.superuser.clone() })
     }
 
     /// Makes a data directory to be the `template` of later sandboxes. `directory` appears complete or not at all; if it is there
@@ -175,12 +167,6 @@ impl Sandbox {
         let sockets = self.files.sockets.to_string_lossy();
         let user = encode(&self.superuser);
         format!("postgresql://{user}@{}:{}/{}", encode(&sockets), self.port, encode(database))
-    }
-
-    /// How to connect over TCP to 127.0.0.1; `None` unless TCP was asked for. `rest` is appended: `user=… password=… sslmode=…`.
-    pub fn tcp_options(&self, rest: &str) -> Option<Result<ConnectOptions, crate::ConninfoError>> {
-        let text = format!("host=127.0.0.1 port={} passfile=/nonexistent {rest}", self.port);
-        self.tcp.then(|| ConnectOptions::parse(&text, &ClientEnvironment::empty()))
     }
 
     /// The directory of the unix socket.

@@ -1,5 +1,7 @@
-//! For tests only: throwaway clusters, installations with extra extensions, and databases that stress the catalog.
+//! For tests only: throwaway clusters and certificates for them, installations with extra extensions, and databases that
+//! stress the catalog.
 
+pub mod certificates;
 pub mod cluster;
 mod installation;
 pub mod schemas;

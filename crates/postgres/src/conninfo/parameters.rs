@@ -42,7 +42,6 @@ pub(crate) enum ChannelBindingMode {
 pub(crate) enum CertMode {
     Disable,
     Allow,
-    Require,
 }
 
 /// `target_session_attrs`.
@@ -224,8 +223,10 @@ fn channel_binding(settings: &Settings) -> Result<ChannelBindingMode, ConninfoEr
 }
 
 fn cert_mode(settings: &Settings) -> Result<CertMode, ConninfoError> {
-    let choices =
-        [("disable", CertMode::Disable), ("allow", CertMode::Allow), ("require", CertMode::Require)];
+    if settings.get("sslcertmode") == Some("require") {
+        return Err(ConninfoError::Unsupported { keyword: "sslcertmode", why: ": \"require\"" });
+    }
+    let choices = [("disable", CertMode::Disable), ("allow", CertMode::Allow)];
     let chosen = one_of(settings, "sslcertmode", "disable, allow or require", &choices)?;
     Ok(chosen.unwrap_or(CertMode::Allow))
 }

@@ -6,16 +6,36 @@
 pub mod archive;
 mod client;
 mod conninfo;
+mod filter;
+mod foreign_key;
+mod inventory;
 pub mod load;
 mod password;
+mod preflight;
 mod process;
 mod sandbox;
+mod session;
+mod snapshot;
+mod table;
 mod tools;
 
 pub use client::{
     Canceller, Client, CopyError, CopyIn, Error, ErrorKind, Row, RowSink, ServerError, TransactionStatus,
 };
 pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning};
+pub use filter::{FilterError, PatternError};
+pub use foreign_key::{
+    ForeignKeyReport, ForeignKeyViolation, UncheckedForeignKey, UncheckedReason, check_foreign_keys,
+};
+pub use inventory::{
+    InventoryError, LargeObjects, SEQUENCE_VALUE, read_large_objects, sequence_value, take_inventory,
+};
+pub use preflight::{
+    Extension, Finding, NEWEST_MAJOR, OLDEST_MAJOR, PreflightError, Severity, extensions, preflight,
+};
 pub use process::{Input, Process, ProcessError};
 pub use sandbox::{Locale, LocaleProvider, Sandbox, SandboxError, SandboxOptions, TlsServer};
+pub use session::{CHILD_OPTIONS, SessionError, apply_session_settings};
+pub use snapshot::{Blocker, Snapshot, SnapshotError, SnapshotOptions};
+pub use table::{PageRange, RANGE_BYTES, Rows, Spelling, Table, TableKind, list_tables};
 pub use tools::{Programs, Tools, ToolsError};

@@ -35,6 +35,9 @@ impl RowCutter {
     }
 }
 
+/// So many bytes count in a gear hash.
+const GEAR_REACH: usize = 64;
+
 /// Cuts archive streams wherever a rolling hash says so.
 #[derive(Clone)]
 pub struct GearCutter {
@@ -57,7 +60,10 @@ impl GearCutter {
     /// that all of `data` belongs to the current chunk.
     pub fn find_cut(&mut self, data: &[u8]) -> Option<usize> {
         let (min, max) = (self.sizes.min_bytes as usize, self.sizes.max_bytes as usize);
-        for (position, byte) in data.iter().enumerate() {
+        // A byte is shifted out of the hash after 64 others, and before `min` there is no cut.
+        let skipped = min.saturating_sub(GEAR_REACH + self.length).min(data.len());
+        self.length += skipped;
+        for (position, byte) in data.iter().enumerate().skip(skipped) {
             self.hash = (self.hash << 1).wrapping_add(self.gear[usize::from(*byte)]);
             self.length += 1;
             if self.length >= max || (self.length >= min && self.hash & self.mask == 0) {

@@ -119,6 +119,12 @@ impl Head {
             }
         }
         let head: Self = serde_json::from_slice(bytes).map_err(FormatError::json("chronavault.json"))?;
+        // The MAC is over the text, so there is one text for each time.
+        if head.created_at.to_string() != preamble.created_at {
+            return Err(FormatError::malformed(
+                "the time of creation is not written as YYYY-MM-DDTHH:MM:SSZ",
+            ));
+        }
         let Chunking { rows, archive, region_bytes } = head.chunking;
         if !rows.is_valid() || !archive.is_valid() || region_bytes == 0 {
             return Err(FormatError::malformed("the chunk sizes make no sense"));
@@ -186,6 +192,8 @@ struct Preamble {
     format: String,
     version: u32,
     suite: u32,
+    #[serde(default)]
+    created_at: String,
 }
 
 #[cfg(test)]
@@ -220,6 +228,13 @@ mod tests {
             ("\"epoch\": 1", "\"epoch\": 2"),
             ("\"region_bytes\"", "\"extra\": 1, \"region_bytes\""),
             ("0101", "0102"),
+            ("12:00:00Z", "12:00:00+00:00"),
+            ("12:00:00Z", "13:00:00+01:00"),
+            ("12:00:00Z", "12:00:00.0Z"),
+            ("\"rows\"", "\"rows\": 1, \"rows\""),
+            ("\"min_bytes\": 262144", "\"min_bytes\": 0"),
+            ("\"spread_bytes\": 262144", "\"spread_bytes\": 3"),
+            ("\"max_bytes\": 1048576", "\"max_bytes\": 262143"),
         ] {
             let changed = text.replacen(old, new, 1);
             assert_ne!(changed, text);

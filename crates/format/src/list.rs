@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use crate::container::{CHUNK_BYTES_MAX, CONTAINER_BYTES_MAX, HEADER_BYTES, RECORD_HEADER_BYTES};
+use crate::seal::TAG_BYTES;
 use crate::{ChunkId, FormatError, PackId};
 
 /// A list chunk has at most so many entries.
 pub const LIST_ENTRIES_MAX: usize = 4096;
 
 const MAGIC: &[u8; 4] = b"LIST";
-const HEADER_BYTES: usize = 12;
+const LIST_HEADER_BYTES: usize = 12;
 const ENTRY_BYTES: usize = 112;
 const FLAG_DELTA: u8 = 1;
 const FLAG_CONTINUES: u8 = 2;
@@ -28,6 +30,23 @@ pub struct Place {
     pub id: ChunkId,
 }
 
+impl Place {
+    /// Checks that such a record can be: that it lies within a pack as large as packs may be, and that its chunk is no
+    /// larger than chunks may be. So whoever reads it need not fear its lengths.
+    pub fn check(&self) -> Result<(), FormatError> {
+        let end = u64::from(self.offset) + RECORD_HEADER_BYTES as u64 + u64::from(self.sealed_bytes);
+        let possible = self.offset as usize >= HEADER_BYTES
+            && self.sealed_bytes as usize >= TAG_BYTES
+            && end <= CONTAINER_BYTES_MAX as u64
+            && self.plain_bytes as usize <= CHUNK_BYTES_MAX;
+        if possible {
+            Ok(())
+        } else {
+            Err(FormatError::malformed("no record can be at a place that is named"))
+        }
+    }
+}
+
 /// One chunk of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListEntry {
@@ -43,6 +62,13 @@ pub struct ListEntry {
     pub base: Option<Place>,
 }
 
+impl ListEntry {
+    fn check(&self) -> Result<(), FormatError> {
+        self.place.check()?;
+        self.base.as_ref().map_or(Ok(()), Place::check)
+    }
+}
+
 /// The plaintext of a list chunk.
 pub fn encode_list(entries: &[ListEntry]) -> Result<Vec<u8>, FormatError> {
     if entries.len() > LIST_ENTRIES_MAX {
@@ -52,9 +78,10 @@ pub fn encode_list(entries: &[ListEntry]) -> Result<Vec<u8>, FormatError> {
     let mut packs = PackTable::default();
     let mut body = Vec::with_capacity(entries.len() * ENTRY_BYTES);
     for entry in entries {
+        entry.check()?;
         encode_entry(entry, &mut packs, &mut body);
     }
-    let mut out = Vec::with_capacity(HEADER_BYTES + packs.names.len() * PackId::BYTES + body.len());
+    let mut out = Vec::with_capacity(LIST_HEADER_BYTES + packs.names.len() * PackId::BYTES + body.len());
     out.extend_from_slice(MAGIC);
     for count in [packs.names.len(), entries.len()] {
         out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
@@ -141,7 +168,9 @@ impl Reader<'_> {
         let id = ChunkId(self.array()?);
         let place = Place { pack: pack_at(packs, pack)?, offset, sealed_bytes, plain_bytes, id };
         let base = self.base(packs, flags & FLAG_DELTA != 0)?;
-        Ok(ListEntry { place, rows, continues: flags & FLAG_CONTINUES != 0, key_hash, base })
+        let entry = ListEntry { place, rows, continues: flags & FLAG_CONTINUES != 0, key_hash, base };
+        entry.check()?;
+        Ok(entry)
     }
 
     fn base(&mut self, packs: &[PackId], is_delta: bool) -> Result<Option<Place>, FormatError> {
@@ -170,7 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn place() -> impl Strategy<Value = Place> {
-        (0..3u8, any::<u32>(), any::<u32>(), any::<u32>(), any::<u8>()).prop_map(
+        (0..3u8, 64..1u32 << 25, 16..1u32 << 24, 0..=1u32 << 26, any::<u8>()).prop_map(
             |(pack, offset, sealed_bytes, plain_bytes, id)| Place {
                 pack: PackId([pack; 32]),
                 offset,
@@ -185,6 +214,63 @@ mod tests {
         (place(), any::<u32>(), any::<bool>(), any::<u64>(), proptest::option::of(place())).prop_map(
             |(place, rows, continues, key_hash, base)| ListEntry { place, rows, continues, key_hash, base },
         )
+    }
+
+    fn full(offset: u32, sealed_bytes: u32, plain_bytes: u32) -> ListEntry {
+        let place = Place { pack: PackId([1; 32]), offset, sealed_bytes, plain_bytes, id: ChunkId([2; 32]) };
+        ListEntry { place, rows: 0, continues: false, key_hash: 0, base: None }
+    }
+
+    /// The bytes of a list of one full chunk; the place is not checked.
+    fn bytes_of(entry: &ListEntry) -> Vec<u8> {
+        let mut bytes = encode_list(&[full(64, 16, 0)]).unwrap();
+        let at = bytes.len() - ENTRY_BYTES;
+        for (word, value) in
+            [entry.place.offset, entry.place.sealed_bytes, entry.place.plain_bytes].iter().enumerate()
+        {
+            bytes[at + 4 + 4 * word..][..4].copy_from_slice(&value.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn places_where_no_record_can_be_are_refused() {
+        let pack = 64 << 20;
+        for entry in [full(64, 16, 0), full(pack - 52 - 16, 16, 0), full(64, pack - 64 - 52, 64 << 20)] {
+            assert_eq!(decode_list(&bytes_of(&entry)).unwrap(), [entry]);
+        }
+        for entry in [
+            full(63, 16, 0),
+            full(64, 15, 0),
+            full(pack - 52 - 15, 16, 0),
+            full(64, pack - 64 - 51, 0),
+            full(u32::MAX, u32::MAX, 0),
+            full(64, 16, (64 << 20) + 1),
+        ] {
+            assert!(decode_list(&bytes_of(&entry)).is_err(), "{entry:?}");
+            assert!(encode_list(&[entry]).is_err(), "{entry:?}");
+            let delta = ListEntry { base: Some(entry.place), ..full(64, 16, 0) };
+            assert!(encode_list(&[delta]).is_err(), "{entry:?} as a base");
+        }
+    }
+
+    #[test]
+    fn what_a_list_should_not_hold_is_refused() {
+        let good = encode_list(&[full(64, 16, 0)]).unwrap();
+        let entry = good.len() - ENTRY_BYTES;
+        // Magic, number of packs, number of entries, pack, flags, zeros, base.
+        for position in
+            [0, 4, 8, entry, entry + 20, entry + 21, entry + 23, entry + 64, entry + ENTRY_BYTES - 1]
+        {
+            let mut bad = good.clone();
+            bad[position] ^= 4;
+            assert!(decode_list(&bad).is_err(), "byte {position}");
+        }
+        assert!(decode_list(&[&good[..], &[0]].concat()).is_err());
+        let many = vec![full(64, 16, 0); LIST_ENTRIES_MAX + 1];
+        assert!(matches!(encode_list(&many), Err(FormatError::Limit { .. })));
+        let most = encode_list(&many[1..]).unwrap();
+        assert_eq!(decode_list(&most).unwrap().len(), LIST_ENTRIES_MAX);
     }
 
     proptest! {

@@ -97,9 +97,12 @@ impl ContainerBuilder {
         if !self.kind.allows(record.record_type) {
             return Err(FormatError::malformed("a record of this type does not belong into this container"));
         }
-        if record.plain_len as usize > CHUNK_BYTES_MAX || !self.has_room_for(record.body.len()) {
-            let (value, limit) = ((self.bytes.len() + record.body.len()) as u64, CONTAINER_BYTES_MAX as u64);
-            return Err(FormatError::Limit { what: "a container", value, limit });
+        let (value, limit) = (record.plain_len.into(), CHUNK_BYTES_MAX as u64);
+        if value > limit {
+            return Err(FormatError::Limit { what: "a chunk", value, limit });
+        }
+        if !self.has_room_for(record.body.len()) {
+            return Err(FormatError::malformed("a container has no room for another record"));
         }
         let header = RawHeader {
             index: self.records,

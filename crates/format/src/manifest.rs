@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::{BackupId, Filters, Kind, Level, Outcome, QualifiedName, TableRecord};
 use serde::{Deserialize, Serialize};
 
-use crate::container::{ContainerKind, Finished, RecordType, open_single, seal_single};
+use crate::container::{CONTAINER_BYTES_MAX, ContainerKind, Finished, RecordType, open_single, seal_single};
 use crate::{ChunkId, FormatError, Keyring, PackId, Place, Sha256};
 
 /// The version of manifests and proofs that this program writes.
@@ -196,6 +196,7 @@ pub struct ProblemRecord {
 impl Manifest {
     /// Seals the manifest.
     pub fn seal(&self, keyring: &Keyring, salt: [u8; 32]) -> Result<Finished, FormatError> {
+        self.check()?;
         let plaintext = serde_json::to_vec(self).map_err(FormatError::json("the manifest"))?;
         seal_single(ContainerKind::Manifest, RecordType::Manifest, &plaintext, keyring, salt)
     }
@@ -208,12 +209,53 @@ impl Manifest {
         if manifest.id != *id {
             return Err(FormatError::OtherBackup { what: "manifest" });
         }
-        let packs: BTreeSet<PackId> = manifest.packs.iter().map(|pack| pack.sha256).collect();
-        let mut lists = manifest.streams.iter().flat_map(|stream| &stream.lists);
-        if packs.len() != manifest.packs.len() || !lists.all(|list| packs.contains(&list.pack)) {
-            return Err(FormatError::malformed("the manifest does not name its packs rightly"));
-        }
+        manifest.check()?;
         Ok(manifest)
+    }
+
+    /// Checks what can be checked without reading a list.
+    fn check(&self) -> Result<(), FormatError> {
+        let packs: BTreeSet<PackId> = self.packs.iter().map(|pack| pack.sha256).collect();
+        if packs.len() != self.packs.len() {
+            return Err(FormatError::malformed("the manifest names a pack twice"));
+        }
+        if self.packs.iter().any(|pack| pack.bytes > CONTAINER_BYTES_MAX as u64) {
+            return Err(FormatError::malformed("the manifest names a pack that is larger than packs can be"));
+        }
+        let names: BTreeSet<&str> = self.streams.iter().map(|stream| stream.name.as_str()).collect();
+        if names.len() != self.streams.len() {
+            return Err(FormatError::malformed("the manifest has two streams of one name"));
+        }
+        if self.kind == Kind::Logical && self.logical.is_none() {
+            return Err(FormatError::malformed(
+                "the manifest of a logical backup does not say of what database",
+            ));
+        }
+        self.streams.iter().try_for_each(|stream| self.check_stream(stream, &packs))
+    }
+
+    fn check_stream(&self, stream: &StreamRecord, packs: &BTreeSet<PackId>) -> Result<(), FormatError> {
+        let as_its_kind = match stream.kind {
+            StreamKind::Archive => stream.table.is_none() && stream.sha256.is_some(),
+            StreamKind::Rows => stream.table.is_some() && stream.sha256.is_none(),
+        };
+        if !as_its_kind {
+            return Err(FormatError::malformed(
+                "a stream of the manifest is not described as its kind demands",
+            ));
+        }
+        let tables = self.logical.iter().flat_map(|logical| &logical.tables);
+        if let Some(name) = &stream.table
+            && !tables.into_iter().any(|table| table.name == *name)
+        {
+            return Err(FormatError::malformed(
+                "a stream holds the rows of a table that the manifest does not describe",
+            ));
+        }
+        if !stream.lists.iter().all(|list| packs.contains(&list.pack)) {
+            return Err(FormatError::malformed("the manifest does not name all packs that it needs"));
+        }
+        stream.lists.iter().try_for_each(|list| Place::from(*list).check())
     }
 
     /// The stream of a name.
@@ -234,11 +276,7 @@ impl Proof {
         let plaintext = open_single(ContainerKind::Proof, RecordType::Proof, bytes, keyring)?;
         require_version(&plaintext, "the proof")?;
         let proof: Self = serde_json::from_slice(&plaintext).map_err(FormatError::json("the proof"))?;
-        if proof.backup == *id {
-            Ok(proof)
-        } else {
-            Err(FormatError::OtherBackup { what: "proof" })
-        }
+        if proof.backup == *id { Ok(proof) } else { Err(FormatError::OtherBackup { what: "proof" }) }
     }
 }
 

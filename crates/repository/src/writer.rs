@@ -63,6 +63,8 @@ pub struct WriteOptions {
     pub level: Option<i32>,
     /// Threads that seal, from 1 to [`MAX_SEAL_THREADS`].
     pub seal_threads: usize,
+    /// A pack is closed when it has this many bytes; at most [`PACK_BYTES`].
+    pub pack_bytes: usize,
     /// Whether chunks of the newest backup of the same source and kind are used again.
     pub reuse: bool,
     /// Whether a changed chunk may be stored as its difference to a chunk of that backup.
@@ -73,7 +75,13 @@ impl Default for WriteOptions {
     /// Level 1, one seal thread for each core, with reuse and deltas.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { level: Some(1), seal_threads: cores.min(MAX_SEAL_THREADS), reuse: true, delta: true }
+        Self {
+            level: Some(1),
+            seal_threads: cores.min(MAX_SEAL_THREADS),
+            pack_bytes: PACK_BYTES,
+            reuse: true,
+            delta: true,
+        }
     }
 }
 

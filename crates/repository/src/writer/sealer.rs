@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use format::{ChunkId, Codec, Compressor, NewRecord, Place, RecordType};
 
+use super::Chunk;
 use super::lists::write_list;
 use super::pack::{self, PackBuilder};
 use super::packs::Spot;
 use super::shared::Shared;
 use super::stream::{Entry, Stream};
-use super::{Chunk, PACK_BYTES};
 use crate::Error;
 
 /// A delta is kept when its size is at most this part of the size of the full chunk: 1/4.
@@ -161,7 +161,7 @@ impl Sealer {
             plain,
             pack::encode(self.compressor.as_mut(), plain)?,
         )?)?;
-        if open.bytes() >= PACK_BYTES {
+        if self.shared.is_full(&open) {
             self.shared.close_pack(open)?;
         } else {
             self.pack = Some(open);

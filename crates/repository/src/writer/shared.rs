@@ -109,6 +109,11 @@ impl Shared {
         PackBuilder::new(&self.repository, number, buffer)
     }
 
+    /// Whether a pack has all that it should hold.
+    pub(super) fn is_full(&self, pack: &PackBuilder) -> bool {
+        pack.bytes() >= self.options.pack_bytes.min(PACK_BYTES)
+    }
+
     /// Sends a pack on its way to the store. Blocks while too many are on their way.
     pub(super) fn close_pack(&self, pack: PackBuilder) -> Result<(), Error> {
         let sender = self.finished_packs.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -142,7 +147,7 @@ impl Shared {
             None => self.open_pack()?,
         };
         let place = open.append(record)?;
-        if open.bytes() >= PACK_BYTES {
+        if self.is_full(&open) {
             self.close_pack(open)?;
         } else {
             *pack = Some(open);

@@ -1,10 +1,12 @@
 //! A made-up table, its daily changes, and backups of it into a repository in memory.
 
 use std::io::{Read, Write};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chronavault_repository::{
-    BackupWriter, Chunk, CommitFacts, Committed, HolderKey, Repository, WriteOptions,
+    BackupWriter, Chunk, CommitFacts, Committed, HolderKey, MANIFEST_VERSION, Problem, Progress, Proof,
+    Repository, WriteOptions,
 };
 use jiff::Timestamp;
 use model::{BackupId, Kind, QualifiedName, RowProof, TableRecord};
@@ -63,15 +65,19 @@ pub(crate) fn table() -> QualifiedName {
     QualifiedName::new("public", "journal_lines")
 }
 
-/// A new repository in `store`.
-pub(crate) fn init(store: impl Store + 'static) -> Repository {
+/// A source of bytes that look random.
+pub(crate) fn random() -> impl Fn(&mut [u8]) {
     let numbers = std::cell::RefCell::new(Numbers(42));
-    let random = |bytes: &mut [u8]| {
+    move |bytes| {
         for byte in bytes {
             *byte = u8::try_from(numbers.borrow_mut().below(256)).unwrap();
         }
-    };
-    Repository::init(Arc::new(store), &holder(), now(), &random).unwrap()
+    }
+}
+
+/// A new repository in `store`.
+pub(crate) fn init(store: impl Store + 'static) -> Repository {
+    Repository::init(Arc::new(store), &holder(), now(), &random()).unwrap()
 }
 
 pub(crate) fn in_memory() -> (MemoryStore, Repository) {
@@ -133,6 +139,13 @@ pub(crate) fn proof<R: AsRef<[u8]>>(repository: &Repository, rows: impl IntoIter
     proof
 }
 
+/// What a manifest says of a table with these rows.
+pub(crate) fn record<R: AsRef<[u8]>>(repository: &Repository, rows: &[R]) -> TableRecord {
+    let plain_bytes = rows.iter().map(|row| row.as_ref().len() as u64 + 1).sum();
+    let proof = Some(proof(repository, rows));
+    TableRecord { name: table(), columns: vec!["id".into()], proof, plain_bytes, condition: None }
+}
+
 pub(crate) fn facts(tables: Vec<TableRecord>) -> CommitFacts {
     CommitFacts {
         started_at: now(),
@@ -185,16 +198,7 @@ pub(crate) fn back_up<R: AsRef<[u8]>>(
     let mut stream = writer.archive("archive").unwrap();
     stream.write_all(archive).unwrap();
     stream.finish().unwrap();
-    let proof = proof(repository, rows);
-    let plain_bytes = rows.iter().map(|row| row.as_ref().len() as u64 + 1).sum();
-    let record = TableRecord {
-        name: table(),
-        columns: vec!["id".into()],
-        proof: Some(proof),
-        plain_bytes,
-        condition: None,
-    };
-    let committed = writer.commit(facts(vec![record])).unwrap();
+    let committed = writer.commit(facts(vec![record(repository, rows)])).unwrap();
     committed.checksums.as_ref().unwrap();
     committed
 }
@@ -213,5 +217,36 @@ pub(crate) fn text<R: AsRef<[u8]>>(rows: &[R]) -> Vec<u8> {
 /// Bytes that do not compress.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut numbers = Numbers(seed);
-    (0..length).map(|_| u8::try_from(numbers.next() & 0xff).unwrap()).collect()
+    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| numbers.next().to_le_bytes()).collect();
+    bytes.truncate(length);
+    bytes
+}
+
+/// Lets a check go on.
+pub(crate) fn go_on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// What a full check of a backup finds.
+pub(crate) fn problems(repository: &Repository, id: &BackupId) -> Vec<Problem> {
+    repository.check_contents(id, &go_on).unwrap().problems
+}
+
+/// A proof of a backup.
+pub(crate) fn proof_of(committed: &Committed) -> Proof {
+    Proof {
+        version: MANIFEST_VERSION,
+        backup: committed.manifest.id.clone(),
+        manifest_sha256: committed.manifest_sha256,
+        level: model::Level::Restore,
+        outcome: model::Outcome::Proven,
+        at: now(),
+        duration_ms: 2,
+        restore_ms: 1,
+        tables: 1,
+        rows: 100,
+        server_version: 150_018,
+        tool_version: "0.1.0".into(),
+        problems: vec![],
+    }
 }

@@ -4,3 +4,4 @@
 
 mod ledger;
 mod round_trip;
+mod write_order;

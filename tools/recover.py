@@ -617,7 +617,7 @@ class Table(NamedTuple):
     schema: str
     name: str
     columns: list[str]
-    rows: int
+    rows: Optional[int]  # None where the rows were left out on request
 
 
 class Stream(NamedTuple):
@@ -640,7 +640,7 @@ def parse_place(facts: Facts) -> Place:
 def parse_tables(logical: Facts) -> dict[tuple[str, str], Table]:
     tables = {}
     for facts in logical.objects("tables"):
-        rows = facts.object("proof").number("rows")
+        rows = None if facts.value.get("proof") is None else facts.object("proof").number("rows")
         table = Table(facts.text("schema"), facts.text("name"), facts.texts("columns"), rows)
         tables[table.schema, table.name] = table
     return tables
@@ -654,7 +654,8 @@ def parse_stream(facts: Facts, tables: dict[tuple[str, str], Table]) -> Stream:
     if kind == "rows" and numbered:
         owner = facts.object("table")
         table = tables.get((owner.text("schema"), owner.text("name")))
-        require(table is not None, f"{facts.origin} is damaged: its table is not among those of the backup")
+        known = table is not None and table.rows is not None
+        require(known, f"{facts.origin} is damaged: its table is not among those of the backup")
         # The file is named by the number alone: names of tables never become paths.
         return Stream(name, f"rows/{numbered.group(1)}.copy", *sizes, None, table, lists)
     known = kind == "archive" and name in ARCHIVE_FILES

@@ -249,6 +249,7 @@ class Sample:
             self.table(SCHEMA, TABLE, COLUMNS, 43, len(plain["rows/1"])),
             self.table("public", "none", [], 0, 0),
             self.table("public", "small", ["id"], 5, 10),
+            {"schema": "public", "name": "left out", "columns": ["id"], "proof": None, "plain_bytes": 0},
         ]
         logical = {"database": "books", "server_version": 150018, "encoding": "UTF8"}
         logical.update(properties={}, roles=[], tables=tables, filters={"schemas": []})

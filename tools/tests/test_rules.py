@@ -205,6 +205,8 @@ class ManifestsAndLists(RecoverTest):
         self.assert_refused(stream(3, kind="archive"), "not known here")
         self.assert_refused(stream(3, table={"schema": "no", "name": "such"}), "not among those of the backup")
         self.assert_refused(lambda manifest: manifest["streams"].pop(0), "no stream 'archive'")
+        # Where the rows were left out on request there can be no stream of them.
+        self.assert_refused(lambda manifest: manifest["logical"]["tables"][0].update(proof=None), "not among those")
 
     def test_places_must_hold_what_is_named(self):
         def place(**members):

@@ -5,6 +5,7 @@ use model::quote_identifier;
 use super::{Apply, DatabaseProperties, LeftOut, LoadError};
 use crate::client::{Client, Error};
 use crate::conninfo::ConnectOptions;
+use crate::sandbox::LocaleProvider;
 
 /// How the names of databases begin that are being restored.
 const TEMPORARY: &str = "chronavault_restore_";
@@ -17,8 +18,8 @@ const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 /// Milliseconds to wait for a session to end that was told to.
 const TERMINATION_MS: u32 = 10_000;
 
-/// SQLSTATEs with which a server says that it does not know a collation.
-const UNKNOWN_LOCALE: [&str; 2] = ["42809", "22023"];
+/// SQLSTATEs with which a server says that it does not know a collation, or was built without its provider.
+const UNKNOWN_LOCALE: [&str; 3] = ["42809", "22023", "0A000"];
 
 /// A client on the server of `target`, connected to a database other than that of `target`.
 pub fn maintenance_client(target: &ConnectOptions) -> Result<Client, Error> {
@@ -26,16 +27,25 @@ pub fn maintenance_client(target: &ConnectOptions) -> Result<Client, Error> {
     let mut result = None;
     for name in candidates {
         match Client::connect(&target.with_database(name)) {
-            Ok(client) => return Ok(client),
+            Ok(client) => return trusting_the_catalog_only(client),
             Err(error) => result = result.or(Some(error)),
         }
     }
     // At least one of the names is not that of the target.
     match result {
         Some(error) => Err(error),
-        None => Client::connect(target),
+        None => trusting_the_catalog_only(Client::connect(target)?),
     }
 }
+
+/// No name is looked up where users could have put something of their own.
+fn trusting_the_catalog_only(mut client: Client) -> Result<Client, Error> {
+    client.execute(CATALOG_ONLY)?;
+    Ok(client)
+}
+
+/// The system catalog is always searched.
+const CATALOG_ONLY: &str = "SET search_path = ''";
 
 /// Whether the server has a database `name`.
 pub fn database_exists(client: &mut Client, name: &str) -> Result<bool, Error> {
@@ -50,8 +60,10 @@ pub fn databases(client: &mut Client) -> Result<Vec<String>, Error> {
 
 /// An object that a user made in the database of `client`, as kind and name; `None` if the database is empty.
 ///
-/// What extensions brought does not count, and neither does an extension that every new database has.
+/// What extensions brought does not count, and neither does an extension that every new database has. The search path of the session is
+/// empty afterwards.
 pub fn first_object(client: &mut Client) -> Result<Option<String>, Error> {
+    client.execute(CATALOG_ONLY)?;
     let rows = client.query(FIRST_OBJECT, &[])?;
     rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()
 }
@@ -84,6 +96,7 @@ pub struct NewDatabase {
     apply: Apply,
     left_out: Vec<LeftOut>,
     suffix: String,
+    configured: bool,
     finished: bool,
 }
 
@@ -119,28 +132,28 @@ impl NewDatabase {
             }
             _ => false,
         };
-        let statement = properties.create_statement(&name, tablespace, client.server_major())?;
-        match client.execute(&statement) {
-            Err(Error::Server(error))
-                if apply.any_locale && UNKNOWN_LOCALE.contains(&error.code.as_str()) =>
-            {
-                let database = quote_identifier(&name);
-                let statement = format!("CREATE DATABASE {database} TEMPLATE template0");
-                client.execute(&statement).map_err(refused)?;
-                left_out.push(LeftOut {
-                    object: "collation of the database".to_owned(),
-                    reason: error.message.clone(),
-                });
-            }
-            result => result.map_err(refused)?,
+        if let Some(reason) = create_like(&mut client, &properties, &name, tablespace, apply.any_locale)? {
+            left_out.push(LeftOut { object: "collation of the database".to_owned(), reason });
         }
         let options = target.with_database(&name);
-        Ok(Self { options, properties, apply, left_out, suffix, finished: false })
+        Ok(Self { options, properties, apply, left_out, suffix, configured: false, finished: false })
     }
 
     /// How to connect to it, as long as it has its temporary name.
     pub fn options(&self) -> &ConnectOptions {
         &self.options
+    }
+
+    /// Gives it owner, comment, settings and privileges. [`NewDatabase::finish`] does so unless this was called before; settings could get
+    /// into the way of a restore, so it must be complete. Returns what the target cannot have.
+    pub fn configure(&mut self) -> Result<Vec<LeftOut>, LoadError> {
+        let name = self.options.database();
+        let failed = |source| database_error(name, "configured", source);
+        let mut client = maintenance_client(&self.options).map_err(failed)?;
+        let mut left_out = std::mem::take(&mut self.left_out);
+        left_out.extend(self.properties.apply(&mut client, name, self.apply).map_err(failed)?);
+        self.configured = true;
+        Ok(left_out)
     }
 
     /// Gives it owner, settings and privileges, and then its name. Nobody may be connected to it.
@@ -151,11 +164,9 @@ impl NewDatabase {
     pub fn finish(mut self, name: &str, replace: bool) -> Result<Vec<LeftOut>, LoadError> {
         let temporary = self.options.database().to_owned();
         let target = self.options.with_database(name);
+        let mut left_out = if self.configured { Vec::new() } else { self.configure()? };
         let mut client =
             maintenance_client(&target).map_err(|source| database_error(name, "renamed", source))?;
-        let configured = self.properties.apply(&mut client, &temporary, self.apply);
-        let mut left_out = std::mem::take(&mut self.left_out);
-        left_out.extend(configured.map_err(|source| database_error(&temporary, "configured", source))?);
         let exists =
             database_exists(&mut client, name).map_err(|source| database_error(name, "renamed", source))?;
         if replace && exists {
@@ -193,7 +204,7 @@ impl Drop for NewDatabase {
 /// Drops the subscriptions of a database that was being restored; with them it could not be dropped. They never connected, and the slot
 /// that they name on the publisher belongs to the database that was backed up.
 fn drop_subscriptions(options: &ConnectOptions) -> Result<(), Error> {
-    let mut client = Client::connect(options)?;
+    let mut client = trusting_the_catalog_only(Client::connect(options)?)?;
     let rows = client.query(
         "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid WHERE datname = current_database()",
         &[],
@@ -205,6 +216,40 @@ fn drop_subscriptions(options: &ConnectOptions) -> Result<(), Error> {
         client.execute(&format!("DROP SUBSCRIPTION {name}"))?;
     }
     Ok(())
+}
+
+/// Makes the database `name` as `properties` say. With `any_locale`, one with the collation `C` where the target does not know the right one;
+/// then the reason is returned.
+fn create_like(
+    client: &mut Client,
+    properties: &DatabaseProperties,
+    name: &str,
+    tablespace: bool,
+    any_locale: bool,
+) -> Result<Option<String>, LoadError> {
+    let refused = |source| database_error(name, "created", source);
+    let server_major = client.server_major();
+    let reason = match properties.create_statement(name, tablespace, server_major) {
+        Ok(statement) => match client.execute(&statement) {
+            Ok(()) => return Ok(None),
+            Err(Error::Server(error)) if any_locale && UNKNOWN_LOCALE.contains(&error.code.as_str()) => {
+                error.message.clone()
+            }
+            Err(error) => return Err(refused(error)),
+        },
+        Err(error) if any_locale => error.to_string(),
+        Err(error) => return Err(error),
+    };
+    // This collation goes with every encoding.
+    let plain = DatabaseProperties {
+        collate: "C".to_owned(),
+        ctype: "C".to_owned(),
+        locale_provider: LocaleProvider::Libc,
+        ..properties.clone()
+    };
+    let statement = plain.create_statement(name, tablespace, server_major)?;
+    client.execute(&statement).map_err(refused)?;
+    Ok(Some(reason))
 }
 
 fn database_error(database: &str, action: &'static str, source: Error) -> LoadError {

@@ -116,8 +116,7 @@ pub struct Apply {
     pub tablespaces: bool,
     /// Security labels.
     pub security_labels: bool,
-    /// Where the target does not know the collation, use the target's own instead of failing. Text is then sorted otherwise; for
-    /// rehearsals only.
+    /// Where the target does not know the collation, use `C` instead of failing. Text is then sorted otherwise; for rehearsals only.
     pub any_locale: bool,
 }
 

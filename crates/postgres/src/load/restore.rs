@@ -118,7 +118,8 @@ impl<'a> Loader<'a> {
             return Ok(Vec::new());
         }
         let failed = |source| LoadError::Process { phase, source };
-        let is_wanted = |entry: &archive::TocEntry| wanted.entry(entry.dump_id).is_some();
+        let ids: BTreeSet<_> = wanted.entries.iter().map(|entry| entry.dump_id).collect();
+        let is_wanted = |entry: &archive::TocEntry| ids.contains(&entry.dump_id);
         let mut process = self.start(1, Input::Piped).map_err(failed)?;
         let Some(mut input) = process.take_stdin() else { return Ok(Vec::new()) };
         let copied = archive::copy(source, is_wanted, &mut input);

@@ -1,4 +1,7 @@
-use chronavault_postgres::load::{LeftOut, LoadOptions, database_exists, databases, first_object};
+use chronavault_postgres::load::{
+    Apply, LeftOut, LoadOptions, NewDatabase, database_exists, databases, first_object,
+};
+use chronavault_postgres::{ClientEnvironment, ConnectOptions};
 use model::QualifiedName;
 
 use super::books::{cluster, dump, new_database, properties, restore, rows, text};
@@ -80,11 +83,14 @@ fn an_empty_database_is_restored_as_an_empty_one() {
     for (sql, found) in [
         ("CREATE SCHEMA s", "schema s"),
         ("DROP SCHEMA s; SELECT lo_create(7)", "large object 7"),
-        ("SELECT lo_unlink(7); CREATE TYPE mood AS ENUM ('a')", "type mood"),
-        ("CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function f(integer)"),
-        ("CREATE TABLE t (a int)", "table t"),
-        ("DROP TABLE t; DROP FUNCTION f; DROP TYPE mood", ""),
-        ("CREATE EXTENSION pg_trgm", "extension pg_trgm"),
+        ("SELECT lo_unlink(7); CREATE TYPE public.mood AS ENUM ('a')", "type public.mood"),
+        (
+            "CREATE FUNCTION public.f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "function public.f(integer)",
+        ),
+        ("CREATE TABLE public.t (a int)", "table public.t"),
+        ("DROP TABLE public.t; DROP FUNCTION public.f; DROP TYPE public.mood", ""),
+        ("CREATE EXTENSION pg_trgm SCHEMA public", "extension pg_trgm"),
     ] {
         client.execute(sql).unwrap();
         assert_eq!(first_object(&mut client).unwrap().unwrap_or_default(), found, "{sql}");
@@ -126,4 +132,31 @@ fn an_old_database_that_cannot_be_dropped_is_kept_and_named() {
     assert_eq!(object, "the database that was books before");
     assert!(reason.starts_with("it is kept as chronavault_replaced_03030303, because"), "{reason}");
     assert!(database_exists(&mut cluster.client("postgres"), "chronavault_replaced_03030303").unwrap());
+}
+
+/// A role that may make databases, and is no superuser, restores what it owns.
+#[test]
+fn an_owner_without_special_rights_restores_and_replaces_a_database() {
+    let cluster = testkit::Cluster::start();
+    cluster.psql(
+        "postgres",
+        "CREATE ROLE owner LOGIN CREATEDB; CREATE ROLE reader; CREATE DATABASE books OWNER owner;
+         ALTER DATABASE books SET work_mem = '5MB';",
+    );
+    cluster.psql(
+        "books",
+        "SET SESSION AUTHORIZATION owner;
+         CREATE SCHEMA s; CREATE TABLE s.t (id serial PRIMARY KEY, v text); INSERT INTO s.t (v) SELECT 'x' FROM generate_series(1, 9);
+         CREATE MATERIALIZED VIEW s.m AS SELECT count(*) FROM s.t; GRANT SELECT ON s.t TO reader; REVOKE INSERT ON s.t FROM owner;
+         GRANT CONNECT ON DATABASE books TO reader; COMMENT ON DATABASE books IS 'mine'; SELECT lo_from_bytea(0, 'x');",
+    );
+    let (_, archive) = dump(&cluster, "books", &[]);
+    let expected = (text(&cluster, "books"), properties(&cluster, "books"));
+    let url = cluster.url("books").replace("//postgres@", "//owner@");
+    let owner = ConnectOptions::parse(&url, &ClientEnvironment::empty()).unwrap();
+    cluster.psql("books", "DROP TABLE s.t CASCADE");
+    let database = NewDatabase::create(&owner, expected.1.clone(), Apply::default(), [7; 4]).unwrap();
+    restore(&cluster, database.options(), &archive, LoadOptions::default(), |_| ());
+    assert_eq!(database.finish("books", true).unwrap(), []);
+    assert_eq!((text(&cluster, "books"), properties(&cluster, "books")), expected);
 }

@@ -187,6 +187,19 @@ class Keys(RecoverTest):
         repository.put("chronavault.json", json.dumps({**repository.head(), "epochs": []}).encode())
         self.assert_fails(4, "chronavault.json", "no epoch")
 
+    def test_the_head_has_no_members_but_its_own(self):
+        repository = self.sample().repository
+        head = repository.head()
+        repository.put("chronavault.json", json.dumps({**head, "more": 1}).encode())
+        self.assert_fails(4, "chronavault.json", "'more'")
+        head["chunking"]["more"] = 1
+        repository.put("chronavault.json", json.dumps(head).encode())
+        self.assert_fails(4, "chronavault.json", "'more'")
+        del head["chunking"]["more"]
+        twice = json.dumps(head).replace('"suite": 1', '"suite": 1, "suite": 1')
+        repository.put("chronavault.json", twice.encode())
+        self.assert_fails(4, "chronavault.json", "occurs twice")
+
     def test_a_slot_that_is_none_is_called_damaged(self):
         repository = self.sample().repository
         repository.put(repository.slot_name(1), bytes(140))

@@ -897,6 +897,17 @@ run_sql() {
     psql -X -v ON_ERROR_STOP=1 "$@"
 }
 
+# Since 17 pg_restore sets transaction_timeout, which older servers take for an error.
+check_versions() {
+    server=$(run_sql --dbname=postgres --no-align --tuples-only -c 'SHOW server_version_num')
+    client=$(pg_restore --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+    if [ "$client" -ge 17 ] && [ "$server" -lt 170000 ]; then
+        printf 'load.sh: pg_restore %s cannot restore into a server of version %s\n' "$client" $((server / 10000)) >&2
+        echo 'load.sh: put client programs of the version of the server first in PATH' >&2
+        exit 1
+    fi
+}
+
 # unless OPTION… COMMAND…: runs the command unless one of the options (up to --) was given to this script.
 given=" $* "
 unless() {
@@ -1017,8 +1028,7 @@ def create_command(manifest: Manifest) -> str:
     # Servers since 15 have several providers, and template0 may have another one than the source.
     lines = ["provider="]
     if provider == "libc":
-        version = "run_sql --dbname=postgres --no-align --tuples-only -c 'SHOW server_version_num'"
-        lines.append(f'[ "$({version})" -lt 150000 ] || provider=--locale-provider=libc')
+        lines.append('[ "$server" -lt 150000 ] || provider=--locale-provider=libc')
     lines += ["owner=", "tablespace="]
     for variable, refused in (("owner", "--no-owner"), ("tablespace", "--no-tablespaces")):
         value = optional_text(properties, variable)
@@ -1088,7 +1098,7 @@ def load_script(backup: str, manifest: Manifest) -> str:
         LOAD_HEAD,
         f"\nSESSION={shlex.quote(SESSION)}\n\n",
         properties_function(manifest.logical.object("properties")),
-        f"\nstep 'backup {backup}: creating the database'\n",
+        f"\ncheck_versions\nstep 'backup {backup}: creating the database'\n",
         f"unless --no-owner -O -- need_roles {shlex.quote(roles)}\n" if roles else "",
         create_command(manifest),
         LOAD_BODY,

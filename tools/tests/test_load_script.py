@@ -9,17 +9,19 @@ from tools.tests.running import RecoverTest
 from tools.tests.sealing import COLUMNS, SCHEMA, TABLE
 
 # Each call becomes one record of NUL-separated arguments, ended by two NULs.
-WRITE_DOWN = r"""#!/bin/sh
+WRITE_DOWN = r"""
 printf '%s\0' "${0##*/}" "$@" >> "$CALLS"
 printf '\0' >> "$CALLS"
 """
 FAKES = {
     "createdb": WRITE_DOWN,
-    "pg_restore": WRITE_DOWN + 'case "$*" in *"$FAILING"*) exit 1 ;; esac\n',
-    "psql": WRITE_DOWN
+    "pg_restore": 'case $1 in --version) echo "pg_restore (PostgreSQL) ${CLIENT:-15.4 (Debian 15)}" && exit ;; esac\n'
+    + WRITE_DOWN
+    + 'case "$*" in *"$FAILING"*) exit 1 ;; esac\n',
+    "psql": 'case "$*" in *server_version_num*) echo "${SERVER:-150018}" && exit ;; esac\n'
+    + WRITE_DOWN
     + r"""
 case "$*" in
-    *server_version_num*) echo "${SERVER:-150018}" ;;
     *string_agg*) printf '%s' "$MISSING" ;;
     *'-f -'*) cat >> "$CALLS.sql" ;;
     *) lines=$(wc -l) && printf 'SET\nCOPY %s\n' $((lines - ${LOST:-0})) ;;
@@ -34,7 +36,7 @@ class LoadScript(RecoverTest):
         self.programs = self.directory / "bin"
         self.programs.mkdir()
         for name, text in FAKES.items():
-            (self.programs / name).write_text(text)
+            (self.programs / name).write_text("#!/bin/sh\n" + text)
             (self.programs / name).chmod(0o755)
 
     def recovered(self, change=None):
@@ -170,6 +172,15 @@ class LoadScript(RecoverTest):
         self.with_properties()
         _done, calls = self.load("new", SERVER="140020")
         self.assertNotIn("--locale-provider=libc", next(call for call in calls if call[0] == "createdb"))
+
+    def test_programs_too_new_for_the_server_are_refused_before_anything_is_made(self):
+        self.recovered()
+        done, calls = self.load("new", CLIENT="17.2", SERVER="160004")
+        self.assertEqual((done.returncode, calls), (1, []))
+        self.assertIn("pg_restore 17 cannot restore into a server of version 16", done.stderr)
+        for client, server in (("17.2", "170002"), ("18beta1", "180000"), ("16.9", "130001")):
+            done, _calls = self.load("new", CLIENT=client, SERVER=server)
+            self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_other_providers_have_their_locale(self):
         self.with_properties(locale_provider="icu", locale="de-u-co-phonebk", icu_rules="&a<b", tablespace="fast")

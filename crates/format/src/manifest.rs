@@ -226,41 +226,47 @@ impl Manifest {
         if names.len() != self.streams.len() {
             return Err(FormatError::malformed("the manifest has two streams of one name"));
         }
+        let tables = self.streams.iter().filter_map(|stream| stream.table.as_ref());
+        if tables.clone().collect::<BTreeSet<_>>().len() != tables.clone().count() {
+            return Err(FormatError::malformed("the manifest has two streams of one table"));
+        }
+        let described = self.logical.iter().flat_map(|logical| &logical.tables);
+        let described: BTreeSet<_> =
+            described.filter(|table| table.proof.is_some()).map(|table| &table.name).collect();
+        if !tables.into_iter().all(|table| described.contains(table)) {
+            return Err(FormatError::malformed(
+                "a stream holds the rows of a table that the manifest does not describe",
+            ));
+        }
         if self.kind == Kind::Logical && self.logical.is_none() {
             return Err(FormatError::malformed(
                 "the manifest of a logical backup does not say of what database",
             ));
         }
-        self.streams.iter().try_for_each(|stream| self.check_stream(stream, &packs))
+        self.streams.iter().try_for_each(|stream| stream.check(&packs))
     }
 
-    fn check_stream(&self, stream: &StreamRecord, packs: &BTreeSet<PackId>) -> Result<(), FormatError> {
-        let as_its_kind = match stream.kind {
-            StreamKind::Archive => stream.table.is_none() && stream.sha256.is_some(),
-            StreamKind::Rows => stream.table.is_some() && stream.sha256.is_none(),
+    /// The stream of a name.
+    pub fn stream(&self, name: &str) -> Option<&StreamRecord> {
+        self.streams.iter().find(|stream| stream.name == name)
+    }
+}
+
+impl StreamRecord {
+    fn check(&self, packs: &BTreeSet<PackId>) -> Result<(), FormatError> {
+        let as_its_kind = match self.kind {
+            StreamKind::Archive => self.table.is_none() && self.sha256.is_some(),
+            StreamKind::Rows => self.table.is_some() && self.sha256.is_none(),
         };
         if !as_its_kind {
             return Err(FormatError::malformed(
                 "a stream of the manifest is not described as its kind demands",
             ));
         }
-        let tables = self.logical.iter().flat_map(|logical| &logical.tables);
-        if let Some(name) = &stream.table
-            && !tables.into_iter().any(|table| table.name == *name)
-        {
-            return Err(FormatError::malformed(
-                "a stream holds the rows of a table that the manifest does not describe",
-            ));
-        }
-        if !stream.lists.iter().all(|list| packs.contains(&list.pack)) {
+        if !self.lists.iter().all(|list| packs.contains(&list.pack)) {
             return Err(FormatError::malformed("the manifest does not name all packs that it needs"));
         }
-        stream.lists.iter().try_for_each(|list| Place::from(*list).check())
-    }
-
-    /// The stream of a name.
-    pub fn stream(&self, name: &str) -> Option<&StreamRecord> {
-        self.streams.iter().find(|stream| stream.name == name)
+        self.lists.iter().try_for_each(|list| Place::from(*list).check())
     }
 }
 
@@ -296,3 +302,6 @@ fn require_version(plaintext: &[u8], what: &'static str) -> Result<(), FormatErr
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

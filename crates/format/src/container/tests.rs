@@ -124,3 +124,112 @@ proptest! {
         prop_assert!(contents(&bytes, &keyring).is_err());
     }
 }
+
+#[test]
+fn every_refusal_says_what_it_is() {
+    use crate::FormatError as E;
+    let keyring = keyring();
+    let pack = pack(&keyring).bytes;
+    let with = |offset: usize, bytes: &[u8]| {
+        let mut changed = pack.clone();
+        changed[offset..offset + bytes.len()].copy_from_slice(bytes);
+        contents(&changed, &keyring).unwrap_err()
+    };
+    let length = pack.len() as u64;
+    assert_eq!(with(0, b"CHRVMANI"), E::Magic { expected: "pack" });
+    assert_eq!(with(8, &[2]), E::Newer { field: "container version", found: 2, known: 1 });
+    assert_eq!(with(9, &[2]), E::Newer { field: "suite", found: 2, known: 1 });
+    assert!(matches!(with(8, &[0]), E::Malformed { .. }));
+    assert!(matches!(with(10, &[1]), E::Malformed { .. }));
+    assert_eq!(with(12, &[2]), E::UnknownEpoch { epoch: 2 });
+    assert_eq!(with(12, &[0]), E::UnknownEpoch { epoch: 0 });
+    assert_eq!(with(16, &[9]), E::Foreign);
+    assert_eq!(with(32, &[9]), E::Authentication { what: "a record" });
+    // The fields of the first record.
+    assert!(matches!(with(64, b"X"), E::Malformed { .. }));
+    assert!(matches!(with(68, &[1]), E::Malformed { .. }), "index");
+    assert_eq!(with(72, &[9]), E::Newer { field: "record type", found: 9, known: 5 });
+    assert!(matches!(with(72, &[4]), E::Malformed { .. }), "a manifest in a pack");
+    assert!(matches!(with(72, &[2]), E::Malformed { .. }), "a delta that is none");
+    assert!(matches!(with(72, &[127]), E::Malformed { .. }), "a trailer too early");
+    assert_eq!(with(73, &[9]), E::Newer { field: "codec", found: 9, known: 2 });
+    assert!(matches!(with(73, &[2]), E::Malformed { .. }), "a full chunk with a base");
+    assert!(matches!(with(74, &[1]), E::Malformed { .. }), "zero");
+    let limit = 64 << 20;
+    let large = (64u32 << 20) + 1;
+    assert_eq!(with(76, &large.to_le_bytes()), E::Limit { what: "a chunk", value: large.into(), limit });
+    assert_eq!(with(76, &(large - 1).to_le_bytes()), E::Authentication { what: "a record" });
+    assert_eq!(with(80, &u32::MAX.to_le_bytes()), E::Truncated { place: "a record", length });
+    assert!(matches!(with(80, &15u32.to_le_bytes()), E::Malformed { .. }), "shorter than its tag");
+    assert_eq!(with(84, &[0xff]), E::Authentication { what: "a record" });
+    assert_eq!(with(116, &[0xff]), E::Authentication { what: "a record" });
+}
+
+#[test]
+fn a_chunk_under_the_id_of_another_is_refused() {
+    let keyring = keyring();
+    let id = keyring.secrets().chunk_id(b"another");
+    let mut builder = ContainerBuilder::new(ContainerKind::Pack, &keyring, [3; 32], Vec::new()).unwrap();
+    for (codec, plain_len, body) in
+        [(Codec::Stored, 4, b"list"), (Codec::Stored, 5, b"list"), (Codec::Zstd, 4, b"list")]
+    {
+        let record = NewRecord { record_type: RecordType::List, codec, plain_len, id, base: None, body };
+        builder.append(&record).unwrap();
+    }
+    let mut refusals = Vec::new();
+    walk(ContainerKind::Pack, &mut builder.finish().unwrap().bytes, &keyring, |_, record| {
+        refusals.push(record.plaintext(&keyring).unwrap_err());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(refusals[0], crate::FormatError::WrongChunk { expected: id });
+    assert!(
+        refusals[1..].iter().all(|refusal| matches!(refusal, crate::FormatError::Malformed { .. })),
+        "{refusals:?}"
+    );
+}
+
+#[test]
+fn a_delta_needs_the_base_that_it_names() {
+    let keyring = keyring();
+    let mut pack = pack(&keyring).bytes;
+    walk(ContainerKind::Pack, &mut pack, &keyring, |_, record| {
+        if record.header.record_type == RecordType::Delta {
+            assert!(record.plaintext(&keyring).is_err());
+            assert!(record.plaintext_with_base(&chunk(1), &keyring).is_err());
+            assert!(record.plaintext_with_base(b"", &keyring).is_err());
+            assert_eq!(record.plaintext_with_base(&chunk(0), &keyring)?, chunk(5));
+        } else {
+            assert!(record.plaintext_with_base(&chunk(0), &keyring).is_err());
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_container_grows_only_to_its_limits() {
+    let keyring = keyring();
+    let mut builder = ContainerBuilder::new(ContainerKind::Pack, &keyring, [3; 32], Vec::new()).unwrap();
+    let record = |record_type, plain_len, body| {
+        let id = ChunkId([7; 32]);
+        NewRecord { record_type, codec: Codec::Stored, plain_len, id, base: None, body }
+    };
+    assert!(builder.append(&record(RecordType::Manifest, 1, b"x")).is_err());
+    assert!(builder.append(&record(RecordType::Full, (64 << 20) + 1, b"x")).is_err());
+    assert!(builder.is_empty() && builder.len() == HEADER_BYTES);
+    let most = CONTAINER_BYTES_MAX - HEADER_BYTES - 2 * (RECORD_HEADER_BYTES + 16) - TRAILER_BYTES - 32;
+    let body = vec![1; most + 1];
+    assert!(!builder.has_room_for(most + 1) && builder.append(&record(RecordType::Full, 1, &body)).is_err());
+    assert!(builder.has_room_for(most));
+    builder.append(&record(RecordType::Full, 1, &body[..most])).unwrap();
+    assert!(!builder.has_room_for(0));
+    let mut bytes = builder.finish().unwrap().bytes;
+    assert!((CONTAINER_BYTES_MAX - 32..=CONTAINER_BYTES_MAX).contains(&bytes.len()));
+    walk(ContainerKind::Pack, &mut bytes, &keyring, |_, _| Ok(())).unwrap();
+    bytes.resize(CONTAINER_BYTES_MAX + 1, 0);
+    assert!(matches!(
+        walk(ContainerKind::Pack, &mut bytes, &keyring, |_, _| Ok(())),
+        Err(crate::FormatError::Limit { .. })
+    ));
+}

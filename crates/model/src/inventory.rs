@@ -99,6 +99,14 @@ impl Inventory {
     }
 }
 
+impl Difference {
+    /// The object that differs: its class and name.
+    pub fn object(&self) -> String {
+        let (Self::Missing(item) | Self::Unexpected(item) | Self::Changed { expected: item, .. }) = self;
+        format!("{} {}", item.class, item.name)
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,1 +1,33 @@
-//! placeholder
+//! Where PostgreSQL and the repository meet: backup, restore, verify, export.
+//!
+//! Architecture invariant: this room never prints, never reads the clock or the environment, and decides nothing about
+//! when. It takes a [`Context`], emits [`Event`]s and returns reports. Rows go from one side to the other without being
+//! written to a disk outside a sandbox.
+
+mod backup;
+mod context;
+mod crew;
+mod doctor;
+mod error;
+mod export;
+mod loading;
+mod opened;
+mod problem;
+mod progress;
+mod restore;
+mod row_chunks;
+mod streams;
+mod verify;
+mod warning;
+
+pub use backup::{BackupReport, BackupRequest, SizeLimit, backup};
+pub use context::{Context, Event, Observer, Phase, Unobserved};
+pub use doctor::{Examination, examine};
+pub use error::Error;
+pub use export::{ExportFormat, export};
+/// The room that speaks to PostgreSQL, for whoever has to name a database or understand an error.
+pub use postgres;
+pub use problem::Problem;
+pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use verify::{VerifyReport, VerifyRequest, compare, verify};
+pub use warning::Warning;

@@ -6,10 +6,12 @@
 pub mod archive;
 mod client;
 mod conninfo;
+mod dump;
 mod filter;
 mod foreign_key;
 mod inventory;
 pub mod load;
+mod partition;
 mod password;
 mod preflight;
 mod process;
@@ -23,6 +25,7 @@ pub use client::{
     Canceller, Client, CopyError, CopyIn, Error, ErrorKind, Row, RowSink, ServerError, TransactionStatus,
 };
 pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning};
+pub use dump::{ArchiveRequest, start_archive, start_globals};
 pub use filter::{FilterError, PatternError};
 pub use foreign_key::{
     ForeignKeyReport, ForeignKeyViolation, UncheckedForeignKey, UncheckedReason, check_foreign_keys,
@@ -30,6 +33,7 @@ pub use foreign_key::{
 pub use inventory::{
     InventoryError, LargeObjects, SEQUENCE_VALUE, read_large_objects, sequence_value, take_inventory,
 };
+pub use partition::moving_partitions;
 pub use preflight::{
     Extension, Finding, NEWEST_MAJOR, OLDEST_MAJOR, PreflightError, Severity, extensions, preflight,
 };

@@ -1,0 +1,209 @@
+//! Restoring a logical backup into a database.
+//!
+//! Invariant: nothing is written before it is known that the backup can be read, that the target is what it should be, and
+//! that every role is there. A new database gets its name only when it is complete; one that is replaced is dropped only
+//! then.
+
+use std::time::Duration;
+
+use model::BackupId;
+use postgres::load::{
+    Apply, Existing, LeftOut, LoadOptions, NewDatabase, Selection, create_roles, database_exists,
+    first_object, maintenance_client, missing_roles, roles_needed,
+};
+use postgres::{Client, ConnectOptions, Tools};
+use repository::Repository;
+
+use crate::context::elapsed;
+use crate::loading::Loading;
+use crate::opened::Opened;
+use crate::{Context, Error, Phase, Warning};
+
+/// Where to restore to, and what.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// The database to restore into.
+    pub target: ConnectOptions,
+    /// Make the database.
+    pub create: bool,
+    /// Replace the database if it is there.
+    pub clean: bool,
+    /// Make the roles that are missing.
+    pub create_roles: bool,
+    /// Only these tables, `schema.name` or `name`; all when empty.
+    pub tables: Vec<String>,
+    /// Connections that load at the same time.
+    pub jobs: usize,
+}
+
+/// What came of a restore.
+#[derive(Debug, Clone)]
+pub struct RestoreReport {
+    /// The backup.
+    pub id: BackupId,
+    /// The database, for people, without a password.
+    pub target: String,
+    /// How long it took.
+    pub duration: Duration,
+    /// Tables restored.
+    pub tables: u64,
+    /// Rows restored.
+    pub rows: u64,
+    /// What was not restored, and why.
+    pub left_out: Vec<LeftOut>,
+    /// What needs a person.
+    pub warnings: Vec<Warning>,
+}
+
+/// Restores a backup. When this fails, a database that it was making is gone again, and one that it was to replace is as
+/// it was; an empty database that it was filling may be partly filled.
+pub fn restore(
+    repository: &Repository,
+    id: &BackupId,
+    request: &RestoreRequest,
+    context: &Context<'_>,
+) -> Result<RestoreReport, Error> {
+    let started_at = context.now();
+    context.phase(Phase::Preflight);
+    let backup = Opened::open(repository, id)?;
+    let mut restore =
+        Restore { backup: &backup, request, context, warnings: Vec::new(), left_out: Vec::new() };
+    let selection = match request.create || request.clean {
+        true => restore.into_new_database()?,
+        false => restore.into_existing_database()?,
+    };
+    let (tables, rows) = counts(&backup, selection.as_ref());
+    let Restore { warnings, mut left_out, .. } = restore;
+    left_out.extend(selection.into_iter().flat_map(|selection| selection.left_out));
+    let target = request.target.describe();
+    Ok(RestoreReport {
+        id: id.clone(),
+        target,
+        duration: elapsed(started_at, context),
+        tables,
+        rows,
+        left_out,
+        warnings,
+    })
+}
+
+struct Restore<'a> {
+    backup: &'a Opened,
+    request: &'a RestoreRequest,
+    context: &'a Context<'a>,
+    warnings: Vec<Warning>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Restore<'_> {
+    /// Makes a database under a temporary name, fills it and puts it in place.
+    fn into_new_database(&mut self) -> Result<Option<Selection>, Error> {
+        let target = &self.request.target;
+        let mut client = maintenance_client(target)?;
+        let exists = database_exists(&mut client, target.database())?;
+        if exists && !self.request.clean {
+            return Err(Error::TargetExists { database: target.database().to_owned() });
+        }
+        let selection = self.select(Existing::in_new_database)?;
+        self.prepare_roles(&mut client, selection.as_ref(), true)?;
+        let properties = self.backup.properties.clone();
+        let database =
+            NewDatabase::create(target, properties, Apply::default(), self.context.random_bytes())?;
+        self.load(database.options(), client.server_major(), selection.as_ref())?;
+        self.context.phase(Phase::Finish);
+        self.left_out.extend(database.finish(target.database(), self.request.clean)?);
+        Ok(selection)
+    }
+
+    /// Fills a database that is there and empty, or, for chosen tables, lacks them.
+    fn into_existing_database(&mut self) -> Result<Option<Selection>, Error> {
+        let target = &self.request.target;
+        let name = target.database().to_owned();
+        let mut client = match Client::connect(target) {
+            Err(error) if error.code() == Some(NO_SUCH_DATABASE) => {
+                return Err(Error::TargetMissing { database: name });
+            }
+            result => result?,
+        };
+        if self.request.tables.is_empty()
+            && let Some(object) = first_object(&mut client)?
+        {
+            return Err(Error::TargetNotEmpty { database: name, object });
+        }
+        let existing = Existing::read(&mut client)?;
+        let selection = self.select(|| existing)?;
+        self.prepare_roles(&mut client, selection.as_ref(), false)?;
+        let major = client.server_major();
+        drop(client);
+        self.load(target, major, selection.as_ref())?;
+        Ok(selection)
+    }
+
+    fn select(&self, existing: impl FnOnce() -> Existing) -> Result<Option<Selection>, Error> {
+        if self.request.tables.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Selection::of_tables(&self.backup.toc, &self.request.tables, &existing())?))
+    }
+
+    /// Names the roles that are missing before anything is written, or makes them.
+    fn prepare_roles(
+        &mut self,
+        client: &mut Client,
+        selection: Option<&Selection>,
+        with_database: bool,
+    ) -> Result<(), Error> {
+        let properties = with_database.then_some(&self.backup.properties);
+        let needed = roles_needed(&self.backup.toc, selection, properties, &LoadOptions::default());
+        let missing = missing_roles(client, &needed)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if !self.request.create_roles {
+            return Err(Error::RolesMissing { roles: missing });
+        }
+        for role in create_roles(client, &self.backup.roles)? {
+            self.warn(Warning::RoleCreated { role });
+        }
+        Ok(())
+    }
+
+    fn load(
+        &mut self,
+        target: &ConnectOptions,
+        server_major: u32,
+        selection: Option<&Selection>,
+    ) -> Result<(), Error> {
+        let tools = Tools::find(server_major, self.context.tool_path.as_deref())?;
+        let loading = Loading {
+            backup: self.backup,
+            tools: &tools,
+            target,
+            server_major,
+            selection,
+            options: LoadOptions::default(),
+            jobs: self.request.jobs,
+        };
+        for message in loading.run(self.context)? {
+            self.warn(Warning::Restore { message });
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, warning: Warning) {
+        self.context.warn(warning.clone());
+        self.warnings.push(warning);
+    }
+}
+
+const NO_SUCH_DATABASE: &str = "3D000";
+
+/// Tables and rows that were restored, as the manifest counts them.
+fn counts(backup: &Opened, selection: Option<&Selection>) -> (u64, u64) {
+    let tables = backup.record.tables.iter().filter(|table| match selection {
+        Some(selection) => selection.tables.contains(&table.name),
+        None => true,
+    });
+    tables
+        .fold((0, 0), |(tables, rows), table| (tables + 1, rows + table.proof.map_or(0, |proof| proof.rows)))
+}

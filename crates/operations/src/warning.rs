@@ -1,0 +1,107 @@
+//! What a person should know although an operation went on.
+
+use std::fmt;
+
+use model::{ByteSize, Filters};
+use postgres::Finding;
+
+/// Something that needs a person, but did not stop the operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// The preflight found something.
+    Preflight(Finding),
+    /// The backup is larger than the limit that was set, and the setting says to go on.
+    LargerThanLimit {
+        /// Estimated or stored bytes.
+        bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The role may not read role passwords, so the saved roles have none.
+    RolesWithoutPasswords,
+    /// The roles of the cluster could not be saved at all.
+    RolesNotSaved {
+        /// What `pg_dumpall` said.
+        message: String,
+    },
+    /// Parts of the database were left out on request.
+    Filtered(Filters),
+    /// The verification could not restore, so nothing is proven.
+    NotProven {
+        /// Why.
+        reason: String,
+    },
+    /// The backup that could have been reused from cannot be read.
+    ParentUnreadable {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The checksum file could not be written; the backup is complete without it.
+    NoChecksums {
+        /// Why.
+        message: String,
+    },
+    /// A program of PostgreSQL warned.
+    Restore {
+        /// What it said.
+        message: String,
+    },
+    /// A role that the backup refers to was made without a password.
+    RoleCreated {
+        /// The role.
+        role: String,
+    },
+}
+
+impl Warning {
+    /// A stable word for scripts.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Preflight(_) => "preflight",
+            Self::LargerThanLimit { .. } => "larger_than_limit",
+            Self::RolesWithoutPasswords => "roles_without_passwords",
+            Self::RolesNotSaved { .. } => "roles_not_saved",
+            Self::Filtered(_) => "filtered",
+            Self::NotProven { .. } => "not_proven",
+            Self::ParentUnreadable { .. } => "parent_unreadable",
+            Self::NoChecksums { .. } => "no_checksums",
+            Self::Restore { .. } => "restore",
+            Self::RoleCreated { .. } => "role_created",
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Preflight(finding) => f.write_str(&finding.message),
+            Self::LargerThanLimit { bytes, limit_bytes } => {
+                write!(
+                    f,
+                    "the database has {}, more than the limit of {}",
+                    ByteSize(*bytes),
+                    ByteSize(*limit_bytes)
+                )
+            }
+            Self::RolesWithoutPasswords => {
+                f.write_str("roles were saved without their passwords, which this role may not read")
+            }
+            Self::RolesNotSaved { message } => {
+                write!(f, "the roles of the cluster were not saved: {message}")
+            }
+            Self::Filtered(filters) => write!(f, "the backup is filtered and not complete: {filters}"),
+            Self::NotProven { reason } => write!(f, "the backup is not proven: {reason}"),
+            Self::ParentUnreadable { message } => {
+                write!(f, "an earlier backup cannot be read, so nothing of it is reused: {message}")
+            }
+            Self::NoChecksums { message } => {
+                write!(
+                    f,
+                    "the checksum file was not written, so `sha256sum -c` cannot check this backup: {message}"
+                )
+            }
+            Self::Restore { message } => f.write_str(message),
+            Self::RoleCreated { role } => write!(f, "role {role:?} was created without a password"),
+        }
+    }
+}

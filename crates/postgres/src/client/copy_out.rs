@@ -90,6 +90,13 @@ impl Client {
                 self.wire.fill()?;
                 continue;
             };
+            if header.is_asynchronous() {
+                self.wire.absorb_front()?;
+                if Header::peek(self.wire.unread()).is_none_or(|header| header.is_asynchronous()) {
+                    self.wire.fill()?;
+                }
+                continue;
+            }
             if header.tag != b'd' {
                 break;
             }

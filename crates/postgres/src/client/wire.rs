@@ -20,6 +20,8 @@ const MESSAGE_LIMIT: usize = 1024 * 1024 * 1024;
 const EARLY_MESSAGE_LIMIT: usize = 64 * 1024;
 /// Notices that are kept; older ones give way.
 const NOTICE_LIMIT: usize = 100;
+/// Settings that the server may report; it reports about a dozen.
+const PARAMETER_LIMIT: usize = 1000;
 /// Bytes of a message's type and length.
 const HEADER: usize = 5;
 
@@ -38,6 +40,11 @@ impl Header {
         let [tag, a, b, c, d, ..] = *input else { return None };
         // A usize holds more than a u32 on every platform that rustls supports.
         Some(Self { tag, total: u32::from_be_bytes([a, b, c, d]) as usize + 1 })
+    }
+
+    /// A notice, a changed parameter or a notification: it may come between any two messages, and is no answer.
+    pub(super) fn is_asynchronous(&self) -> bool {
+        matches!(self.tag, b'N' | b'S' | b'A')
     }
 }
 
@@ -162,9 +169,10 @@ impl Wire {
             while let Some(header) = self.complete_message()? {
                 let body = self.start + HEADER..self.start + header.total;
                 self.start = body.end;
-                if !self.absorb(header.tag, body.clone())? {
+                if !header.is_asynchronous() {
                     return Ok((header.tag, body));
                 }
+                self.absorb(header.tag, body)?;
             }
             self.fill()?;
         }
@@ -182,8 +190,8 @@ impl Wire {
         Ok((self.unread().len() >= header.total).then_some(header))
     }
 
-    /// Deals with a message that may come at any time; false when it is another one.
-    fn absorb(&mut self, tag: u8, body: Range<usize>) -> Result<bool, Error> {
+    /// Deals with one message that may come at any time.
+    fn absorb(&mut self, tag: u8, body: Range<usize>) -> Result<(), Error> {
         match tag {
             b'N' => {
                 if self.notices.len() == NOTICE_LIMIT {
@@ -197,12 +205,15 @@ impl Wire {
                     return Err(self.protocol_error("a parameter without a value"));
                 };
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-                self.parameters.insert(text(name), text(value));
+                let (name, value) = (text(name), text(value));
+                if self.parameters.len() < PARAMETER_LIMIT || self.parameters.contains_key(&name) {
+                    self.parameters.insert(name, value);
+                }
             }
-            b'A' => {}
-            _ => return Ok(false),
+            // Nobody listens to notifications.
+            _ => {}
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Sends all output. What the server sends meanwhile is read, so that it does not block on us.
@@ -245,17 +256,19 @@ impl Wire {
 
     /// Whether more input can be taken without growing; consumes notices at the front to make it so.
     fn has_room(&mut self) -> bool {
-        let is_async = |header: &Header| matches!(header.tag, b'N' | b'S' | b'A');
-        while let Ok(Some(header)) = self.complete_message() {
-            if !is_async(&header) {
-                break;
-            }
+        // What is malformed shows when the answer behind it is read, or does not matter.
+        let _ = self.absorb_front();
+        self.start > 0 || self.end < self.input.len()
+    }
+
+    /// Deals with complete messages at the front that may come at any time.
+    pub(super) fn absorb_front(&mut self) -> Result<(), Error> {
+        while let Some(header) = self.complete_message()?.filter(Header::is_asynchronous) {
             let body = self.start + HEADER..self.start + header.total;
             self.start = body.end;
-            // A malformed one is dropped here; nothing waits for it.
-            let _ = self.absorb(header.tag, body);
+            self.absorb(header.tag, body)?;
         }
-        self.start > 0 || self.end < self.input.len()
+        Ok(())
     }
 
     /// Receives what is there, without waiting. The end of the stream is an error.

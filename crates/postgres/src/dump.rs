@@ -21,7 +21,7 @@ pub struct ArchiveRequest<'a> {
     pub lock_timeout: Duration,
 }
 
-/// Starts `pg_dump -Fc -Z0` (PostgreSQL documentation, "pg_dump"); the archive comes out of its standard output.
+/// Starts `pg_dump -Fc -Z0` (PostgreSQL documentation, `pg_dump`); the archive comes out of its standard output.
 ///
 /// The archive is complete only when it was read to its end, its own structure says so, and
 /// [`Process::finish`] succeeded.

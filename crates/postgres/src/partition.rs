@@ -2,7 +2,7 @@
 //!
 //! A table that is partitioned by hash puts a row where the hash of its key says. The hash of an enum is that of its OID,
 //! which is another one in every database; so a right restore puts rows into other partitions than they came from
-//! (PostgreSQL documentation, "pg_dump", `--load-via-partition-root`).
+//! (PostgreSQL documentation, `pg_dump`, `--load-via-partition-root`).
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,8 @@ pub(super) fn queries(scope: &Scope<'_>) -> Vec<String> {
 }
 
 /// Tables of all kinds, views and composite types, each with its columns. A child of plain inheritance has its columns by
-/// name: a dump may bring them back in another order.
+/// name: a dump may bring them back in another order. A default of null is none: a dump writes one where a child has no
+/// default and its parent has.
 fn relations(scope: &Scope<'_>) -> String {
     let compression = if scope.major >= 14 { "nullif(a.attcompression, '')" } else { "NULL::\"char\"" };
     format!(
@@ -41,6 +42,7 @@ fn relations(scope: &Scope<'_>) -> String {
            FROM wanted c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
              JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
              LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+               AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) !~ '^NULL(::|$)' \
            GROUP BY c.oid) \
          SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' \
              WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'composite type' END, \

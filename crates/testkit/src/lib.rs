@@ -5,6 +5,8 @@ pub mod certificates;
 pub mod cluster;
 mod installation;
 pub mod schemas;
+mod stock;
 
 pub use cluster::Cluster;
 pub use installation::Installation;
+pub use stock::assert_same_text;

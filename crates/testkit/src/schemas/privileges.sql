@@ -23,10 +23,13 @@ create schema closed;
 revoke all on schema closed from current_user;
 grant usage on schema owned to stress_reader with grant option;
 grant all on schema owned to "stress_Ünï ""quoted"" 'role'";
+-- since 15
+-- A pg_dump of 15 and later takes it for granted that PUBLIC may not create here, and so loses that from an older server.
 alter schema public owner to stress_owner;
 revoke all on schema public from public;
 grant usage on schema public to public;
 grant create on schema public to stress_writer;
+-- end
 comment on schema public is 'not the comment that it came with';
 comment on schema owned is E'two\nlines -- and a \\restrict';
 

@@ -68,9 +68,10 @@ pub fn restore(
     let backup = Opened::open(repository, id)?;
     let mut restore =
         Restore { backup: &backup, request, context, warnings: Vec::new(), left_out: Vec::new() };
-    let selection = match request.create || request.clean {
-        true => restore.into_new_database()?,
-        false => restore.into_existing_database()?,
+    let selection = if request.create || request.clean {
+        restore.fill_new_database()?
+    } else {
+        restore.fill_existing_database()?
     };
     let (tables, rows) = counts(&backup, selection.as_ref());
     let Restore { warnings, mut left_out, .. } = restore;
@@ -97,7 +98,7 @@ struct Restore<'a> {
 
 impl Restore<'_> {
     /// Makes a database under a temporary name, fills it and puts it in place.
-    fn into_new_database(&mut self) -> Result<Option<Selection>, Error> {
+    fn fill_new_database(&mut self) -> Result<Option<Selection>, Error> {
         let target = &self.request.target;
         let mut client = maintenance_client(target)?;
         let exists = database_exists(&mut client, target.database())?;
@@ -116,7 +117,7 @@ impl Restore<'_> {
     }
 
     /// Fills a database that is there and empty, or, for chosen tables, lacks them.
-    fn into_existing_database(&mut self) -> Result<Option<Selection>, Error> {
+    fn fill_existing_database(&mut self) -> Result<Option<Selection>, Error> {
         let target = &self.request.target;
         let name = target.database().to_owned();
         let mut client = match Client::connect(target) {

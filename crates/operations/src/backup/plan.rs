@@ -39,7 +39,7 @@ impl<'a> Plan<'a> {
     ) -> Self {
         let (wanted, without_rows): (Vec<&Table>, Vec<&Table>) =
             tables.iter().filter(|table| table.kind.stores_rows()).partition(|table| table.rows_wanted);
-        let bytes = wanted.iter().map(size).sum();
+        let bytes = wanted.iter().copied().map(size).sum();
         let (mut large, mut small): (Vec<&Table>, Vec<&Table>) = wanted.into_iter().partition(|table| {
             size(table) >= large_table_bytes && table.extension.is_none() && !moving.contains_key(&table.name)
         });
@@ -63,6 +63,6 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn size(table: &&Table) -> u64 {
+fn size(table: &Table) -> u64 {
     table.bytes + table.toast_bytes
 }

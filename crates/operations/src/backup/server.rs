@@ -36,7 +36,9 @@ impl Server {
         if !errors.is_empty() {
             return Err(Error::Preflight(errors));
         }
-        rest.into_iter().for_each(|finding| warnings.give(Warning::Preflight(finding)));
+        for finding in rest {
+            warnings.give(Warning::Preflight(finding));
+        }
         let may_read_passwords = may_read_passwords(&mut client)?;
         if !may_read_passwords {
             warnings.give(Warning::RolesWithoutPasswords);

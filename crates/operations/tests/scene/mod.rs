@@ -1,6 +1,7 @@
 //! A cluster, a repository on disk, and the operations between them, for tests.
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,13 +47,13 @@ impl Scene {
         self.cluster.psql(name, sql);
     }
 
-    pub(crate) fn context<T>(&self, work: impl FnOnce(&Context<'_>) -> T) -> T {
+    pub(crate) fn context<T>(work: impl FnOnce(&Context<'_>) -> T) -> T {
         let clock = Timestamp::now;
         work(&Context {
             clock: &clock,
             random: &fill,
             observer: &Unobserved,
-            tool_path: tool_path(),
+            tool_path: Some(tool_path()),
             sandbox_parent: PathBuf::from("/tmp"),
         })
     }
@@ -72,7 +73,7 @@ impl Scene {
     }
 
     pub(crate) fn try_backup(&self, request: &BackupRequest) -> Result<BackupReport, Error> {
-        self.context(|context| operations::backup(&self.repository, request, context))
+        Self::context(|context| operations::backup(&self.repository, request, context))
     }
 
     pub(crate) fn backup(&self, database: &str) -> BackupReport {
@@ -81,7 +82,7 @@ impl Scene {
 
     pub(crate) fn verify(&self, id: &BackupId, level: Level) -> VerifyReport {
         let request = VerifyRequest { level, jobs: 2 };
-        self.context(|context| operations::verify(&self.repository, id, request, context))
+        Self::context(|context| operations::verify(&self.repository, id, request, context))
             .unwrap_or_else(|error| panic!("{}", chain(&error)))
     }
 
@@ -100,7 +101,7 @@ impl Scene {
             jobs: 2,
         };
         change(&mut request);
-        self.context(|context| operations::restore(&self.repository, id, &request, context))
+        Self::context(|context| operations::restore(&self.repository, id, &request, context))
     }
 
     pub(crate) fn restore(&self, id: &BackupId, database: &str) -> RestoreReport {
@@ -129,7 +130,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The directory of the cluster's programs first, so that a test against another version uses them.
-pub(crate) fn tool_path() -> Option<std::ffi::OsString> {
+pub(crate) fn tool_path() -> std::ffi::OsString {
     let tools = testkit::cluster::client_tools(&testkit::cluster::server_tools());
-    Some(tools.directory().as_os_str().to_owned())
+    tools.directory().as_os_str().to_owned()
 }

@@ -130,6 +130,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_skipped_cannot_matter() {
+        // With one bit of the hash to look at, every second chunk ends at the minimum, where the hash is shortest.
+        let sizes = CutSizes { min_bytes: 100, spread_bytes: 2, max_bytes: 200 };
+        let data = noise(100_000, 3);
+        let mut cutter = GearCutter { sizes, mask: 1 << 63, ..cutter() };
+        let (mut plain, mut start, mut hash) = (Vec::new(), 0, 0u64);
+        for (end, byte) in (1..).zip(&data) {
+            hash = (hash << 1).wrapping_add(cutter.gear[usize::from(*byte)]);
+            if end - start == 200 || (end - start >= 100 && hash >> 63 == 0) {
+                plain.push(end - start);
+                (start, hash) = (end, 0);
+            }
+        }
+        let mut rest = &data[..];
+        for length in plain {
+            assert_eq!(cutter.find_cut(rest), Some(length));
+            rest = &rest[length..];
+        }
+        assert_eq!(cutter.find_cut(rest), None);
+    }
+
+    #[test]
     fn a_row_ends_a_chunk_by_its_own_hash() {
         let cutter = RowCutter::new(SIZES);
         assert!(!cutter.cut_after(63, 10, 0), "below the minimum");

@@ -271,6 +271,9 @@ mod tests {
         assert!(matches!(encode_list(&many), Err(FormatError::Limit { .. })));
         let most = encode_list(&many[1..]).unwrap();
         assert_eq!(decode_list(&most).unwrap().len(), LIST_ENTRIES_MAX);
+        let mut one_more = [&most[..], &most[most.len() - ENTRY_BYTES..]].concat();
+        one_more[8..12].copy_from_slice(&4097u32.to_le_bytes());
+        assert!(decode_list(&one_more).is_err());
     }
 
     proptest! {

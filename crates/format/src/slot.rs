@@ -127,6 +127,43 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_is_not_taken_for_another() {
+        let (holder, header, bytes) = slot();
+        // The same key opens both, so only the header tells them apart.
+        let other = SlotHeader { epoch: 2, id: holder.slot_id(REPOSITORY, 2), ..header };
+        assert!(matches!(open_slot(&bytes, &holder, other), Err(FormatError::Malformed { .. })));
+        let foreign = SlotHeader { repository: RepositoryId([4; 16]), ..header };
+        assert_eq!(open_slot(&bytes, &holder, foreign).unwrap_err(), FormatError::Foreign);
+    }
+
+    #[test]
+    fn every_refusal_says_what_it_is() {
+        use FormatError as E;
+        let (holder, header, slot) = slot();
+        let with = |offset: usize, byte: u8| {
+            let mut changed = slot;
+            changed[offset] = byte;
+            open_slot(&changed, &holder, header).unwrap_err()
+        };
+        assert_eq!(with(0, b'X'), E::Magic { expected: "key slot" });
+        assert_eq!(with(8, 2), E::Newer { field: "slot version", found: 2, known: 1 });
+        assert_eq!(with(9, 2), E::Newer { field: "slot type", found: 2, known: 1 });
+        assert!(matches!(with(10, 1), E::Malformed { .. }));
+        assert!(matches!(with(12, 2), E::Malformed { .. }));
+        assert_eq!(with(16, 9), E::Foreign);
+        assert!(matches!(with(32, 9), E::Malformed { .. }));
+        for offset in [48, 80, 92, 139] {
+            assert_eq!(with(offset, 0xee), E::Authentication { what: "the key slot" });
+        }
+        assert_eq!(
+            open_slot(&slot[..139], &holder, header).unwrap_err(),
+            E::Truncated { place: "a key slot", length: 139 }
+        );
+        let longer = [&slot[..], &[0, 0]].concat();
+        assert_eq!(open_slot(&longer, &holder, header).unwrap_err(), E::Trailing { extra: 2 });
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let (holder, header, bytes) = slot();
         for position in 0..8 * SLOT_BYTES {

@@ -165,6 +165,58 @@ fn every_refusal_says_what_it_is() {
     assert_eq!(with(116, &[0xff]), E::Authentication { what: "a record" });
 }
 
+/// A pack whose trailer has this header (after its index) and this plaintext, sealed by whoever has the key.
+fn with_trailer(index: u32, codec: u8, id: u8, plain: &[u8]) -> Result<Vec<Vec<u8>>, crate::FormatError> {
+    let keyring = keyring();
+    let bytes = pack(&keyring).bytes;
+    let start = bytes.len() - RECORD_HEADER_BYTES - TRAILER_BYTES - 16;
+    let mut bytes = bytes[..start].to_vec();
+    let (plain_len, sealed_len) =
+        (u32::try_from(plain.len()).unwrap(), u32::try_from(plain.len() + 16).unwrap());
+    let mut header = Vec::new();
+    header.extend_from_slice(RECORD_MAGIC);
+    header.extend_from_slice(&index.to_le_bytes());
+    header.extend_from_slice(&[TYPE_TRAILER, codec, 0, 0]);
+    header.extend_from_slice(&plain_len.to_le_bytes());
+    header.extend_from_slice(&sealed_len.to_le_bytes());
+    header.extend_from_slice(&[id; 32]);
+    let root = keyring.root_key(1)?;
+    let cipher = crate::seal::Cipher::new(&root.container_key(&bytes[32..64], &bytes[..64]))?;
+    let mut sealed = plain.to_vec();
+    let tag = cipher.seal(nonce(index), &[&bytes[..64], &header].concat(), &mut sealed)?;
+    for part in [&header[..], &sealed, &tag] {
+        bytes.extend_from_slice(part);
+    }
+    contents(&bytes, &keyring)
+}
+
+#[test]
+fn a_trailer_that_contradicts_its_records_is_refused() {
+    let keyring = keyring();
+    let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut pack = pack(&keyring).bytes;
+    digest.update(&pack[..HEADER_BYTES]);
+    let clear = pack.clone();
+    walk(ContainerKind::Pack, &mut pack, &keyring, |offset, _| {
+        digest.update(&clear[offset as usize..][..RECORD_HEADER_BYTES]);
+        Ok(())
+    })
+    .unwrap();
+    let good = [&3u32.to_le_bytes()[..], digest.finish().as_ref()].concat();
+    with_trailer(3, 0, 0, &good).unwrap();
+    let malformed = |found: Result<_, _>| matches!(found, Err(crate::FormatError::Malformed { .. }));
+    assert!(malformed(with_trailer(4, 0, 0, &good)), "index");
+    assert!(malformed(with_trailer(3, 1, 0, &good)), "codec");
+    assert!(malformed(with_trailer(3, 0, 1, &good)), "id");
+    assert!(malformed(with_trailer(3, 0, 0, &good[..35])), "length");
+    assert!(malformed(with_trailer(3, 0, 0, &[&good[..], &[0]].concat())), "length");
+    for position in [0, 4, 35] {
+        let mut wrong = good.clone();
+        wrong[position] ^= 1;
+        assert!(malformed(with_trailer(3, 0, 0, &wrong)), "plaintext at {position}");
+    }
+}
+
 #[test]
 fn a_chunk_under_the_id_of_another_is_refused() {
     let keyring = keyring();

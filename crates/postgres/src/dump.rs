@@ -38,7 +38,9 @@ pub fn start_archive(
     command.args(schemas.iter().map(|pattern| format!("--schema={pattern}")));
     command.args(exclude_tables.iter().map(|pattern| format!("--exclude-table={pattern}")));
     command.args(exclude_table_data.iter().map(|pattern| format!("--exclude-table-data={pattern}")));
-    command.args(request.without_rows.iter().map(|table| format!("--exclude-table-data={}", exact_pattern(table))));
+    command.args(
+        request.without_rows.iter().map(|table| format!("--exclude-table-data={}", exact_pattern(table))),
+    );
     Process::spawn(command, false)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,8 +35,11 @@ impl Owner {
         // Below, paths end up in settings of a server with another working directory.
         let parent = parent.canonicalize().map_err(failed)?;
         self.check_reachable(&parent)?;
-        // tempfile makes directories with mode 0700.
-        let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(&parent).map_err(failed)?;
+        let directory = tempfile::Builder::new()
+            .prefix(prefix)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(&parent)
+            .map_err(failed)?;
         self.take(directory.path())?;
         Ok(directory.keep())
     }

@@ -4,6 +4,8 @@
 
 mod filter;
 mod foreign_key;
+mod inventory;
+mod mutations;
 mod preflight;
 mod server;
 mod session;

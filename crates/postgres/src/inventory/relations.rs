@@ -108,7 +108,8 @@ fn constraints(scope: &Scope<'_>) -> String {
     )
 }
 
-/// A row trigger of a partition that comes from its parent is made again with the parent's.
+/// A row trigger of a partition that comes from its parent is made again with the parent's. It counts as internal in 13 and
+/// 14, so its parent is asked.
 fn triggers(scope: &Scope<'_>) -> String {
     format!(
         "SELECT 'trigger', format('%I.%I.%I', n.nspname, c.relname, t.tgname), '', '', t.tgenabled::text, \
@@ -116,7 +117,7 @@ fn triggers(scope: &Scope<'_>) -> String {
          FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid \
            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
            LEFT JOIN pg_catalog.pg_trigger p ON p.oid = t.tgparentid \
-         WHERE NOT t.tgisinternal AND (p.oid IS NULL OR p.tgenabled <> t.tgenabled) AND {}",
+         WHERE NOT coalesce(p.tgisinternal, t.tgisinternal) AND (p.oid IS NULL OR p.tgenabled <> t.tgenabled) AND {}",
         scope.relation()
     )
 }

@@ -296,7 +296,7 @@ pub(crate) const MUTATIONS: &[(u32, &str, &[&str])] = &[
     ),
     // The database and what is outside of schemas
     (13, "ALTER SCHEMA ledger OWNER TO bob", &["schema ledger belongs to \"bob\" instead of \"alice\""]),
-    (13, "GRANT CREATE ON SCHEMA public TO PUBLIC", &["schema public has other privileges"]),
+    (13, "GRANT CREATE ON SCHEMA public TO bob", &["schema public has other privileges"]),
     (13, "ALTER DATABASE rich CONNECTION LIMIT 7", &["database this database has another definition"]),
     (13, "REVOKE TEMP ON DATABASE rich FROM PUBLIC", &["database this database has other privileges"]),
     (

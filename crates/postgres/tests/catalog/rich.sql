@@ -4,7 +4,10 @@ CREATE SCHEMA ledger AUTHORIZATION alice;
 CREATE SCHEMA "My ""Schema""";
 GRANT USAGE ON SCHEMA ledger TO bob WITH GRANT OPTION;
 COMMENT ON SCHEMA ledger IS 'double entry';
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+-- A newer pg_dump does not bring this back into an older server, which gives it by default.
+-- From 15 on:
+REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+-- All:
 COMMENT ON SCHEMA public IS 'changed';
 
 CREATE EXTENSION hstore WITH SCHEMA ledger;

@@ -169,7 +169,7 @@ impl Error {
 }
 
 fn findings(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| finding.message.as_str()).collect::<Vec<_>>().join("; ")
+    findings.iter().map(|found| format!("{}: {}", found.object, found.message)).collect::<Vec<_>>().join("; ")
 }
 
 fn join(names: &BTreeSet<String>) -> String {

@@ -74,7 +74,7 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Preflight(finding) => f.write_str(&finding.message),
+            Self::Preflight(finding) => write!(f, "{}: {}", finding.object, finding.message),
             Self::LargerThanLimit { bytes, limit_bytes } => {
                 write!(
                     f,

@@ -30,14 +30,13 @@ pub(crate) fn rehearse(
     jobs: usize,
     context: &Context<'_>,
 ) -> Result<Rehearsal, Error> {
-    let source_major = backup.record.server_version / 10_000;
-    let tools = match Tools::find_server(source_major, context.tool_path.as_deref()) {
-        Ok(tools) => tools,
+    let (server_tools, tools) = match find_tools(backup, context) {
+        Ok(found) => found,
         Err(error @ ToolsError::NotFound { .. }) => return Ok(Rehearsal::Impossible(error.to_string())),
         Err(error) => return Err(error.into()),
     };
     context.phase(Phase::Sandbox);
-    let sandbox = Sandbox::start(&tools, &options(backup, context))?;
+    let sandbox = Sandbox::start(&server_tools, &options(backup, context))?;
     let mut client = Client::connect(&sandbox.options("postgres"))?;
     if let Some(reason) = missing_extension(backup, &mut client)? {
         return Ok(Rehearsal::Impossible(reason));
@@ -58,9 +57,18 @@ pub(crate) fn rehearse(
         jobs,
     };
     loading.run(context)?;
+    database.finish(target.database(), false)?;
     let restore = elapsed(started_at, context);
-    let compared = compare(backup, &repository.row_hasher(), database.options(), jobs, context)?;
+    let compared = compare(backup, &repository.row_hasher(), &target, jobs, context)?;
     Ok(Rehearsal::Done { compared, restore, server_version })
+}
+
+/// The programs of a server that can hold the backup, and those that restore into it. They may be in different directories.
+fn find_tools(backup: &Opened, context: &Context<'_>) -> Result<(Tools, Tools), ToolsError> {
+    let path = context.tool_path.as_deref();
+    let server = Tools::find_server(backup.record.server_version / 10_000, path)?;
+    let client = Tools::find(server.major(), path)?;
+    Ok((server, client))
 }
 
 fn options(backup: &Opened, context: &Context<'_>) -> SandboxOptions {

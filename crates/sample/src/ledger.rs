@@ -115,6 +115,7 @@ pub fn grow(
     day: NonZeroU32,
     progress: &mut dyn FnMut(&str),
 ) -> Result<LedgerSummary, SampleError> {
+    prepare_session(client)?;
     let (seed, loaded) = profile(client)?;
     let added = loaded / 100;
     let last = loaded + u64::from(day.get()) * added;
@@ -124,7 +125,6 @@ pub fn grow(
         .map_err(SampleError::Examine)?;
     let mut values = book_values(seed, last - added + 1, last, &start, 1);
     values.push(("day", day.to_string()));
-    prepare_session(client)?;
     for script in [PICK, BOOKS, GROW] {
         script::run(client, script, &values, progress)?;
     }

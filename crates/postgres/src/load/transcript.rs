@@ -31,8 +31,12 @@ const PREFIX: &str = "pg_restore: ";
 
 /// Whether a line is worth keeping.
 pub(super) fn is_telling(line: &str) -> bool {
-    let Some(said) = line.strip_prefix(PREFIX) else { return true };
-    !PROGRESS.iter().any(|words| said.starts_with(words))
+    // Workers of a parallel restore write at the same time, so a line may have its prefix twice, or lack it.
+    let mut said = line.trim_start();
+    while let Some(rest) = said.strip_prefix(PREFIX.trim_end()) {
+        said = rest.trim_start();
+    }
+    !said.is_empty() && !PROGRESS.iter().any(|words| said.starts_with(words))
 }
 
 /// What `pg_restore` said.
@@ -71,7 +75,7 @@ impl Transcript {
         let mut lines = text.lines().peekable();
         while let Some(line) = lines.next() {
             // What workers of a parallel restore say may run into each other.
-            let said = line.trim_start_matches("pg_restore:").trim_start();
+            let said = line.trim_start_matches(PREFIX.trim_end()).trim_start();
             if let Some(entry) = said.strip_prefix("from TOC entry ") {
                 dump_id = entry.split(';').next().and_then(|id| id.parse().ok());
             } else if let Some(at) = said.find("error: ") {
@@ -130,6 +134,20 @@ mod tests {
     fn read(lines: &[&str], old_server: bool) -> Transcript {
         let kept: Vec<_> = lines.iter().copied().filter(|line| is_telling(line)).collect();
         Transcript::read(&kept.join("\n"), old_server)
+    }
+
+    #[test]
+    fn progress_of_parallel_workers_is_progress_however_it_is_mixed() {
+        for line in [
+            "pg_restore: launching item 4286 ACL LARGE OBJECT 1",
+            "pg_restore:launching item 4286 ACL LARGE OBJECT 1",
+            "pg_restore: pg_restore: executing ACL LARGE OBJECT 1",
+            "executing ACL LARGE OBJECT 1",
+            "pg_restore: ",
+        ] {
+            assert!(!is_telling(line), "{line}");
+        }
+        assert!(is_telling("pg_restore: pg_restore: warning: something"));
     }
 
     #[test]

@@ -11,10 +11,14 @@ const WINDOW_LOG_MAX: u32 = 23;
 const WINDOW_LOG_MIN: u32 = 18;
 /// How a zstd frame begins (RFC 8878, section 3.1.1).
 const FRAME_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// Size of the hash table of a delta, as a power of two. The default for level 1 forgets the base before it is
-/// needed; this was the fastest of those that find everything (1.8 GB/s on row text of 1 MiB chunks).
-const DELTA_HASH_LOG: u32 = 17;
-const DELTA_LEVEL: i32 = 1;
+/// How deltas are searched for: with the two hash tables of level 3, in sizes that remember the whole base, for matches
+/// of 7 bytes and more. Measured on row text of which 7 % of the rows had changed since the base: 4.9 % of the full
+/// size, against 6.8 % with level 1 and a table of 2^17, at the same 700 MB/s. The defaults of either level forget the
+/// base before it is needed.
+const DELTA_LEVEL: i32 = 3;
+const DELTA_LONG_HASH_LOG: u32 = 19;
+const DELTA_SHORT_HASH_LOG: u32 = 17;
+const DELTA_MIN_MATCH: u32 = 7;
 /// Level for objects that are written once per backup.
 const SINGLE_LEVEL: i32 = 3;
 
@@ -46,7 +50,9 @@ impl Compressor {
         for parameter in [
             CParameter::CompressionLevel(DELTA_LEVEL),
             CParameter::WindowLog(window_log(plaintext.len() + base.len())),
-            CParameter::HashLog(DELTA_HASH_LOG),
+            CParameter::HashLog(DELTA_LONG_HASH_LOG),
+            CParameter::ChainLog(DELTA_SHORT_HASH_LOG),
+            CParameter::MinMatch(DELTA_MIN_MATCH),
         ] {
             context.set_parameter(parameter).map_err(|_| COMPRESS)?;
         }

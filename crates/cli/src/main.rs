@@ -1,2 +1,55 @@
-//! The chronavault command.
-fn main() {}
+//! `chronavault`: the command line.
+//!
+//! Invariant: this is the only room that prints, reads the environment and the clock, or sets an exit status; and all it
+//! decides is how to ask and how to show. What is asked is in [`args`] and [`settings`], what is shown in [`screen`], what
+//! went wrong in [`catalogue`]. Each command has a file of its own in [`commands`].
+
+mod args;
+mod catalogue;
+mod commands;
+mod connection;
+mod environment;
+mod failure;
+mod hardening;
+mod key;
+mod opening;
+mod progress;
+mod screen;
+mod session;
+mod settings;
+mod signals;
+mod surroundings;
+mod usage;
+mod wording;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Cli;
+use environment::Environment;
+use failure::Exit;
+use screen::Screen;
+use session::Session;
+
+fn main() -> ExitCode {
+    hardening::forbid_core_dumps();
+    let environment = Environment::from_variables(env::vars_os());
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let exit = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => run(cli, environment),
+        Err(error) => usage::explain(&error, &arguments, &environment),
+    };
+    exit.into()
+}
+
+fn run(cli: Cli, environment: Environment) -> Exit {
+    let screen = Screen::new(&cli.global, &environment);
+    let session = Session { screen, flags: cli.global, environment };
+    match commands::run(cli.command, session) {
+        Ok(answer) => screen.answer(&answer),
+        Err(failure) => screen.failure(&failure),
+    }
+}

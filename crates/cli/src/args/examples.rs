@@ -1,0 +1,98 @@
+//! The examples and longer texts of `--help` and of the manual pages.
+
+pub(super) const ABOUT: &str = "\
+Backs up PostgreSQL and proves that every backup restores.
+
+A backup is encrypted, stands alone, and is either complete or absent. It is called proven only after it was restored \
+into a real PostgreSQL server and compared row for row with what was read.";
+
+pub(super) const TOP: &str = "\
+Examples:
+  export DATABASE_URL=postgres://alice@db.example/books
+  chronavault init && chronavault backup
+  chronavault list
+  chronavault restore latest --to postgres://alice@db.example/books_again --create
+
+Settings, strongest first: flags, environment, chronavault.toml, defaults.
+  DATABASE_URL                  the database; any connection string that libpq accepts
+  BACKUP_DIRECTORY              the repository is in isolated/ below it [./backups]
+  BACKUP_REPOSITORY             or the repository itself, as file:///PATH
+  BACKUP_ENCRYPTION_KEY         the key, 64 hexadecimal digits
+  BACKUP_ENCRYPTION_KEY_FILE    or a file that holds it and that only its owner can read
+  BACKUP_MAX_SIZE_GB            the size of a database that is thought too large [10]
+  BACKUP_COMPRESSION_ENABLED, BACKUP_VERIFICATION_ENABLED, BACKUP_ISOLATION_ENABLED   [true]
+  BACKUP_RETENTION_DAYS, BACKUP_INTERVAL_HOURS   [30, 24]
+Passwords: PGPASSFILE, ~/.pgpass, a service file, PGPASSWORD, or inside DATABASE_URL.
+
+Exit status: 0 done; 1 failed; 2 usage or configuration; 3 the backup did not verify; 4 done, with warnings that need \
+a person.";
+
+pub(super) const INIT: &str = "\
+Examples:
+  chronavault init
+  chronavault init --directory /srv/backups --key-file /etc/chronavault/key
+
+Without a key, one is made and written to ~/.config/chronavault/key (or to the file that --key-file names). Keep a copy of \
+it elsewhere: without the key, no backup can be read by anyone.";
+
+pub(super) const BACKUP: &str = "\
+Examples:
+  DATABASE_URL=postgres://alice@db.example/books chronavault backup
+  chronavault backup --source books --no-verify
+  chronavault backup --exclude-table-data 'audit.*' --jobs 4
+
+The backup is restored into a throwaway cluster and compared row for row unless --no-verify is given. A backup that \
+leaves something out (--schema, --exclude-table, --exclude-table-data) is marked `filtered` wherever it is shown.";
+
+pub(super) const LIST: &str = "\
+Examples:
+  chronavault list
+  chronavault list --source books --json";
+
+pub(super) const SHOW: &str = "\
+Examples:
+  chronavault show latest
+  chronavault show backup-2026-11-23-120000-abc123 --json";
+
+pub(super) const VERIFY: &str = "\
+Examples:
+  chronavault verify latest
+  chronavault verify --all --level contents
+  chronavault verify backup-2026-11-23-120000-abc123 --level objects
+
+A restore needs PostgreSQL's server programs on this machine and room for the database in TMPDIR. Without the programs \
+it goes as far as `contents`, and says so.";
+
+pub(super) const RESTORE: &str = "\
+Examples:
+  chronavault restore latest --to postgres://alice@db.example/books_again --create
+  chronavault restore latest --to 'host=/run/postgresql dbname=scratch' --table accounting.entries
+  PGPASSFILE=~/.pgpass chronavault restore latest --to postgres://alice@db.example/books --clean";
+
+pub(super) const EXPORT: &str = "\
+Examples:
+  chronavault export latest | psql -v ON_ERROR_STOP=1 -d scratch
+  chronavault export latest --format custom --output books.dump && pg_restore -d scratch books.dump
+  chronavault export latest --table accounting.entries --output entries.sql";
+
+pub(super) const DOCTOR: &str = "\
+Examples:
+  chronavault doctor
+  chronavault doctor --source books --json";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  chronavault demo
+  chronavault demo --size 50 --keep
+
+The demo uses a throwaway cluster, repository and key of its own, and none of your settings.";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  chronavault completions bash > /etc/bash_completion.d/chronavault
+  chronavault completions fish > ~/.config/fish/completions/chronavault.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  chronavault man /usr/local/share/man/man1
+  chronavault man | man -l -";

@@ -1,0 +1,190 @@
+//! The catalogue of what can go wrong: a stable code, an exit status and the next action for each.
+//!
+//! Scripts depend on the codes and exit statuses; a test pins both. Where each typed error gets its code is in
+//! [`classify`], and nowhere else.
+
+mod classify;
+mod notices;
+
+pub(crate) use notices::{foreign_proof, is_note, needs_person, password_on_command_line, problem_hint};
+
+use crate::failure::Exit;
+
+macro_rules! codes {
+    ($($variant:ident = $code:literal, $exit:ident, $hint:literal;)+) => {
+        /// What can go wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Code { $($variant),+ }
+
+        impl Code {
+            /// All of them, in the order of the catalogue.
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The word that scripts see.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// The exit status of a command that fails with it.
+            pub(crate) const fn exit(self) -> Exit {
+                match self { $(Self::$variant => Exit::$exit),+ }
+            }
+
+            /// What to do next.
+            pub(crate) const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    // The command line and the settings.
+    Usage = "usage", Usage, "Run `chronavault --help`.";
+    KindPhysical = "kind.physical", Usage, "Leave out --kind, or use --kind logical.";
+    SettingsFile = "settings.file", Usage, "Correct the line that is named.";
+    SettingsFileUnreadable = "settings.file_unreadable", Usage,
+        "Name another file with --config, or let this user read it.";
+    SettingsValue = "settings.value", Usage, "Correct the setting, or remove it to get its default.";
+    SettingsConflict = "settings.conflict", Usage, "Set only one of the two.";
+    SettingsScheme = "settings.scheme", Usage,
+        "Set BACKUP_DIRECTORY to a directory, or BACKUP_REPOSITORY to file:///PATH.";
+    SettingsNoSource = "settings.no_source", Usage,
+        "Set DATABASE_URL, for example postgres://alice@db.example/books, or give the source a url in chronavault.toml.";
+    SettingsSource = "settings.source", Usage, "Name one of the sources in chronavault.toml with --source.";
+    SettingsUrl = "settings.url", Usage,
+        "Use postgres://USER@HOST/DATABASE or `host=… dbname=…`; write special characters in a URL as %XX.";
+
+    // The key.
+    KeyMissing = "key.missing", Usage,
+        "Set BACKUP_ENCRYPTION_KEY_FILE to the file with the key, or BACKUP_ENCRYPTION_KEY to its 64 hexadecimal digits.";
+    KeyLength = "key.length", Usage,
+        "The key has 64 hexadecimal digits (256 bits); `openssl rand -hex 32` makes one.";
+    KeyDigits = "key.digits", Usage,
+        "The key has 64 hexadecimal digits, 0-9 and a-f, and nothing else; check for quotes and line breaks.";
+    KeyUnreadable = "key.unreadable", Usage, "Correct BACKUP_ENCRYPTION_KEY_FILE, or let this user read the file.";
+    KeyPermissions = "key.permissions", Usage, "Run `chmod 600` on the key file.";
+    KeyInsideRepository = "key.inside_repository", Usage,
+        "Keep the key outside the repository: whoever gets the repository must not get the key with it.";
+    KeyNotWritten = "key.not_written", Failed,
+        "Name a file that can be created with --key-file, or set BACKUP_ENCRYPTION_KEY.";
+    KeyWrong = "key.wrong", Usage,
+        "Use the key with which the repository was made; check BACKUP_ENCRYPTION_KEY and BACKUP_ENCRYPTION_KEY_FILE.";
+
+    KeySlotMissing = "key.slot_missing", Failed,
+        "Restore the directory keys/ of the repository from a copy; without its slot no key opens it.";
+    KeySlotChanged = "key.slot_changed", Failed,
+        "Restore the file that is named from a copy of the repository, or use another key that opens it.";
+
+    // The repository.
+    RepositoryMissing = "repository.missing", Failed,
+        "Run `chronavault init`, or correct BACKUP_DIRECTORY; a disk may not be mounted.";
+    RepositoryExists = "repository.exists", Failed, "Use the repository that is there, or name another place.";
+    RepositoryHeadMissing = "repository.head_missing", Failed,
+        "Restore chronavault.json from a copy of the repository; do not make a new repository in its place.";
+    RepositoryHeadChanged = "repository.head_changed", Failed,
+        "Restore chronavault.json from a copy of the repository; somebody or something changed it.";
+    RepositoryNewer = "repository.newer", Failed, "Install a version of chronavault at least as new as the repository.";
+    BackupNone = "backup.none", Failed, "Run `chronavault list` to see what there is, or `chronavault backup`.";
+    BackupMissing = "backup.missing", Failed, "Run `chronavault list` to see what there is.";
+    BackupNotLogical = "backup.not_logical", Failed, "Choose a logical backup from `chronavault list`.";
+
+    // Objects that are not what was written. Also the codes of problems that a verification finds.
+    ObjectMissing = "object.missing", Failed,
+        "Restore the object from a copy of the repository, make a new backup now, and find out who deleted it.";
+    ObjectTruncated = "object.truncated", Failed,
+        "Restore the object from a copy of the repository, make a new backup now, and check the disk.";
+    ObjectChanged = "object.changed", Failed,
+        "Restore the object from a copy of the repository, make a new backup now, and check the disk.";
+    ObjectSwapped = "object.swapped", Failed,
+        "Restore the object from a copy of the repository; somebody put another one in its place.";
+    ObjectForeign = "object.foreign", Failed,
+        "Restore the object from a copy of this repository; this one belongs to another.";
+    ObjectWrongKey = "object.wrong_key", Failed,
+        "Restore the object from a copy of this repository; it was sealed under another key.";
+    ObjectNewer = "object.newer_version", Failed, "Install a version of chronavault at least as new as the object.";
+    ObjectInconsistent = "object.inconsistent", Failed,
+        "Make a new backup now; keep this one and report what was found.";
+    ObjectUnreadable = "object.unreadable", Failed, "Check permissions and the disk, then verify again.";
+    ObjectVanished = "object.vanished", Failed,
+        "Find out what deletes packs of the repository while a backup runs, then run the backup again.";
+
+    // The store.
+    StorageFull = "storage.full", Failed,
+        "Make room or raise the quota and run the command again; what was there before is untouched.";
+    StorageLoose = "storage.loose", Failed,
+        "Run `chmod -R go= DIRECTORY` on the repository, or set BACKUP_ISOLATION_ENABLED=false to accept it.";
+    StorageOwner = "storage.owner", Failed,
+        "Run as the user that owns the repository, or change its owner with `chown -R`.";
+    StorageType = "storage.type", Failed,
+        "Put a directory or file of the right kind there, or name another place for the repository.";
+    StorageDenied = "storage.denied", Failed, "Run as the user that owns the repository, or correct its permissions.";
+    StorageConflict = "storage.conflict", Failed,
+        "Find out what else writes into the repository; nothing was replaced.";
+    StorageReadBack = "storage.read_back", Failed, "Check the disk: what was written could not be read again.";
+    StorageIo = "storage.io", Failed, "Check the disk and its mount; what was there before is untouched.";
+
+    // The server.
+    ServerUnreachable = "server.unreachable", Failed,
+        "Check host and port, that the server runs and listens there, and that no firewall is between.";
+    ServerTimeout = "server.timeout", Failed,
+        "Check host and port and the network, or raise connect_timeout in the connection string.";
+    ServerTls = "server.tls", Failed,
+        "Check sslmode and sslrootcert, and that the certificate names the host.";
+    ServerPassword = "server.password", Failed,
+        "Check the user and the password (PGPASSFILE, PGPASSWORD or the connection string), and pg_hba.conf.";
+    ServerDatabase = "server.database", Failed, "Correct the name of the database in the connection string.";
+    ServerConnections = "server.connections", Failed, "Use fewer --jobs, or raise max_connections of the server.";
+    ServerNotReady = "server.not_ready", Failed, "Wait until the server accepts connections, then try again.";
+    ServerLost = "server.lost", Failed,
+        "Look into the server's log for the reason and run the command again; nothing half done counts.";
+    ServerCancelled = "server.cancelled", Failed,
+        "Find out who cancelled the statement (a timeout, an administrator), then run the command again.";
+    ServerPrivileges = "server.privileges", Failed,
+        "Grant the role what is missing (for backups: pg_read_all_data), or connect as a role that has it.";
+    ServerRowSecurity = "server.row_security", Failed,
+        "Connect as the owner of the tables or as a role with BYPASSRLS, so that no row is left out.";
+    ServerLocked = "server.locked", Failed,
+        "Wait until the sessions that are named have ended, or raise --lock-timeout.";
+    ServerChanging = "server.changing", Failed, "Run the backup when no tables are being rewritten.";
+    ServerLocks = "server.locks", Failed,
+        "Raise max_locks_per_transaction to the value that is named and restart the server.";
+    ServerDiskFull = "server.disk_full", Failed, "Make room on the disk of the server, then run the command again.";
+    ServerPreflight = "server.preflight", Failed, "Do what the sentence says, then run `chronavault doctor`.";
+    ServerFailed = "server.failed", Failed, "Read what the server says; `chronavault doctor` checks the rest.";
+    ServerProtocol = "server.protocol", Failed,
+        "Check that host and port belong to a PostgreSQL server; if they do, report this.";
+
+    // PostgreSQL's programs and throwaway clusters.
+    ToolsMissing = "tools.missing", Failed, "Install the package that is named, or add its directory to PATH.";
+    ToolsFailed = "tools.failed", Failed, "Read what the program says; `chronavault doctor` checks the rest.";
+    ArchiveIncomplete = "archive.incomplete", Failed, "Run the command again; if it stays so, report this.";
+    SandboxFailed = "sandbox.failed", Failed,
+        "Check free space and permissions of TMPDIR, or set backup.sandbox_directory in chronavault.toml.";
+
+    // What the commands do.
+    BackupTooLarge = "backup.too_large", Failed,
+        "Raise BACKUP_MAX_SIZE_GB, or set --max-size-policy warn.";
+    BackupFilters = "backup.filters", Usage,
+        "Correct --schema, --exclude-table or --exclude-table-data; patterns are those of pg_dump.";
+    TargetExists = "target.exists", Failed, "Leave out --create, name another database, or add --clean to replace it.";
+    TargetMissing = "target.missing", Failed, "Add --create to create the database.";
+    TargetNotEmpty = "target.not_empty", Failed, "Name an empty database, or add --clean to replace what is in it.";
+    TargetFailed = "target.failed", Failed, "Read what the server says, correct it, and restore again.";
+    RolesMissing = "roles.missing", Failed,
+        "Create the roles that are named, or add --create-roles to create them without passwords.";
+    TableExists = "table.exists", Failed,
+        "Drop or rename the table in the target, or restore into another database.";
+    TargetLocale = "target.locale", Failed, "Restore into a server of at least the version that is named.";
+    TableMissing = "table.missing", Failed, "Run `chronavault show ID` to see the tables of the backup.";
+    VerifyFailed = "verify.failed", NotVerified,
+        "Do not rely on this backup: make a new one now, and run `chronavault verify --all --level contents`.";
+    DoctorFound = "doctor.found", Failed, "Do what the findings say, then run `chronavault doctor` again.";
+    OutputExists = "output.exists", Failed, "Name another file with --output, or remove this one.";
+    OutputFailed = "output.failed", Failed, "Check free space and permissions of the place that is written to.";
+    Cancelled = "cancelled", Failed, "Nothing half done was left behind; run the command again.";
+    Internal = "internal", Failed, "Report this with the command that was run; no backup was harmed.";
+}
+
+#[cfg(test)]
+mod tests;

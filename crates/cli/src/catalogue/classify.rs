@@ -1,0 +1,225 @@
+//! Which code each typed error gets. The one place where a code is chosen for an error of another room.
+
+use operations::postgres::load::LoadError;
+use operations::postgres::{Error as ServerError, ErrorKind as ServerErrorKind, SandboxError, SnapshotError};
+use repository::{InitError, OpenError, Problem, ProblemKind};
+use sample::SampleError;
+use storage::StoreError;
+
+use super::Code;
+use crate::failure::Failure;
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::because(of_store(&error), &error)
+    }
+}
+
+fn of_store(error: &StoreError) -> Code {
+    match error {
+        StoreError::NotFound { .. } => Code::ObjectMissing,
+        StoreError::Conflict { .. } => Code::StorageConflict,
+        StoreError::TooLarge { .. } | StoreError::Short { .. } => Code::ObjectChanged,
+        StoreError::Full { .. } => Code::StorageFull,
+        StoreError::Loose { .. } => Code::StorageLoose,
+        StoreError::ForeignOwner { .. } => Code::StorageOwner,
+        StoreError::WrongType { .. } => Code::StorageType,
+        StoreError::Denied { .. } => Code::StorageDenied,
+        StoreError::Io { .. } => Code::StorageIo,
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::because(of_open(&error), &error)
+    }
+}
+
+fn of_open(error: &OpenError) -> Code {
+    match error {
+        OpenError::NotThere { .. } => Code::RepositoryMissing,
+        OpenError::HeadMissing { .. } => Code::RepositoryHeadMissing,
+        OpenError::HeadDamaged { .. } | OpenError::HeadChanged => Code::RepositoryHeadChanged,
+        OpenError::Newer { .. } => Code::RepositoryNewer,
+        OpenError::WrongKey { .. } => Code::KeyWrong,
+        OpenError::NoSlots { .. } | OpenError::SlotMissing { .. } => Code::KeySlotMissing,
+        OpenError::SlotDamaged { .. } => Code::KeySlotChanged,
+        OpenError::Store(error) => of_store(error),
+    }
+}
+
+impl From<InitError> for Failure {
+    fn from(error: InitError) -> Self {
+        let code = match &error {
+            InitError::AlreadyThere { .. } => Code::RepositoryExists,
+            InitError::NotEmpty { .. } => Code::RepositoryHeadMissing,
+            InitError::ReadBack { .. } => Code::StorageReadBack,
+            InitError::Seal(_) => Code::Internal,
+            InitError::Store(error) => of_store(error),
+        };
+        Self::because(code, &error)
+    }
+}
+
+impl From<repository::Error> for Failure {
+    fn from(error: repository::Error) -> Self {
+        Self::because(of_repository(&error), &error)
+    }
+}
+
+fn of_repository(error: &repository::Error) -> Code {
+    use repository::Error;
+    match error {
+        Error::Store(error) => of_store(error),
+        Error::Damaged(problem) => of_problem(problem.kind),
+        Error::NoSuchBackup { .. } => Code::BackupMissing,
+        Error::NoSuchStream { .. } => Code::ObjectInconsistent,
+        Error::PackVanished { .. } => Code::ObjectVanished,
+        Error::Cancelled => Code::Cancelled,
+        Error::Unfinished { .. }
+        | Error::OpenedTwice { .. }
+        | Error::TooLarge { .. }
+        | Error::Seal { .. }
+        | Error::Random { .. }
+        | Error::Thread { .. }
+        | Error::Abandoned
+        | Error::Stopped => Code::Internal,
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::because(of_problem(problem.kind), &problem)
+    }
+}
+
+fn of_problem(kind: ProblemKind) -> Code {
+    match kind {
+        ProblemKind::Missing => Code::ObjectMissing,
+        ProblemKind::Truncated => Code::ObjectTruncated,
+        ProblemKind::Changed => Code::ObjectChanged,
+        ProblemKind::Swapped => Code::ObjectSwapped,
+        ProblemKind::Foreign => Code::ObjectForeign,
+        ProblemKind::WrongKey => Code::ObjectWrongKey,
+        ProblemKind::NewerVersion => Code::ObjectNewer,
+        ProblemKind::Inconsistent => Code::ObjectInconsistent,
+        ProblemKind::Unreadable => Code::ObjectUnreadable,
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self::because(of_server(&error), &error)
+    }
+}
+
+/// SQLSTATEs: PostgreSQL documentation, appendix A.
+fn of_server(error: &ServerError) -> Code {
+    match error.code() {
+        Some("42501") => return Code::ServerPrivileges,
+        Some("53100") => return Code::ServerDiskFull,
+        _ => {}
+    }
+    match error.kind() {
+        ServerErrorKind::Unreachable => Code::ServerUnreachable,
+        ServerErrorKind::Timeout => Code::ServerTimeout,
+        ServerErrorKind::Tls => Code::ServerTls,
+        ServerErrorKind::Authentication => Code::ServerPassword,
+        ServerErrorKind::NoSuchDatabase => Code::ServerDatabase,
+        ServerErrorKind::TooManyConnections => Code::ServerConnections,
+        ServerErrorKind::NotReady => Code::ServerNotReady,
+        ServerErrorKind::ConnectionLost => Code::ServerLost,
+        ServerErrorKind::Cancelled => Code::ServerCancelled,
+        ServerErrorKind::Server => Code::ServerFailed,
+        ServerErrorKind::Protocol => Code::ServerProtocol,
+    }
+}
+
+/// The code of the server's error that is behind `error`, or `otherwise`.
+fn behind(error: &(dyn std::error::Error + 'static), otherwise: Code) -> Code {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let boxed = error.downcast_ref::<Box<ServerError>>().map(Box::as_ref);
+        if let Some(error) = error.downcast_ref::<ServerError>().or(boxed) {
+            return of_server(error);
+        }
+        cause = error.source();
+    }
+    otherwise
+}
+
+fn of_snapshot(error: &SnapshotError) -> Code {
+    match error {
+        SnapshotError::Statement(_) | SnapshotError::Session(_) => behind(error, Code::ServerFailed),
+        SnapshotError::Filter(_) => behind(error, Code::BackupFilters),
+        SnapshotError::Unreadable { .. } => Code::ServerPrivileges,
+        SnapshotError::RowsHidden { .. } => Code::ServerRowSecurity,
+        SnapshotError::Locked { .. } => Code::ServerLocked,
+        SnapshotError::Changed { .. } => Code::ServerChanging,
+        SnapshotError::LockCapacity { .. } => Code::ServerLocks,
+        SnapshotError::Lost => Code::ServerLost,
+    }
+}
+
+fn of_load(error: &LoadError) -> Code {
+    match error {
+        LoadError::UnknownTable { .. } | LoadError::AmbiguousTable { .. } => Code::TableMissing,
+        LoadError::TableExists { .. } => Code::TableExists,
+        LoadError::Locale { .. } => Code::TargetLocale,
+        LoadError::Archive(_) => Code::ArchiveIncomplete,
+        LoadError::Restore { .. } | LoadError::Process { .. } => Code::TargetFailed,
+        LoadError::Memory(_) => Code::Internal,
+        LoadError::Database { .. } | LoadError::Role { .. } | LoadError::Query { .. } => {
+            behind(error, Code::TargetFailed)
+        }
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        Self::because(Code::SandboxFailed, &error)
+    }
+}
+
+impl From<SampleError> for Failure {
+    fn from(error: SampleError) -> Self {
+        Self::because(behind(&error, Code::ServerFailed), &error)
+    }
+}
+
+impl From<operations::Error> for Failure {
+    fn from(error: operations::Error) -> Self {
+        Self::because(of_operation(&error), &error)
+    }
+}
+
+fn of_operation(error: &operations::Error) -> Code {
+    use operations::Error;
+    match error {
+        Error::Repository(error) => of_repository(error),
+        Error::Server(error) => of_server(error),
+        Error::Snapshot(error) => of_snapshot(error),
+        Error::Tools(_) => Code::ToolsMissing,
+        Error::Process(_) | Error::Pipe(_) => Code::ToolsFailed,
+        Error::Archive(_) => Code::ArchiveIncomplete,
+        Error::Session(_)
+        | Error::TakeInventory(_)
+        | Error::PreflightQuery(_)
+        | Error::ReadRows { .. }
+        | Error::LoadRows { .. } => behind(error, Code::ServerFailed),
+        Error::Preflight(_) => Code::ServerPreflight,
+        Error::LargerThanLimit { .. } => Code::BackupTooLarge,
+        Error::Load(error) => of_load(error),
+        Error::Sandbox(_) => Code::SandboxFailed,
+        Error::NotLogical { .. } => Code::BackupNotLogical,
+        Error::Malformed { .. } | Error::NoRows { .. } => Code::ObjectInconsistent,
+        Error::TargetExists { .. } => Code::TargetExists,
+        Error::TargetMissing { .. } => Code::TargetMissing,
+        Error::TargetNotEmpty { .. } => Code::TargetNotEmpty,
+        Error::RolesMissing { .. } => Code::RolesMissing,
+        Error::Filter(_) => behind(error, Code::BackupFilters),
+        Error::Json { .. } => Code::Internal,
+        Error::Output(_) => Code::OutputFailed,
+        Error::Cancelled => Code::Cancelled,
+    }
+}

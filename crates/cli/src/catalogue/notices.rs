@@ -1,0 +1,104 @@
+//! Warnings, findings and problems of a verification: what to do next about each, and which of them need a person.
+
+use operations::Warning;
+use operations::postgres::Severity;
+use repository::Proof;
+
+use super::Code;
+use crate::failure::{Failure, one_line};
+use crate::screen::Notice;
+
+impl From<&Warning> for Notice {
+    fn from(warning: &Warning) -> Self {
+        let hint = match warning {
+            Warning::Preflight(_) => "Run `chronavault doctor` to see everything that was found.",
+            Warning::LargerThanLimit { .. } => {
+                "Raise BACKUP_MAX_SIZE_GB if this is expected, or find out why the database grew."
+            }
+            Warning::RolesWithoutPasswords => {
+                "After a restore into a new cluster, set the passwords again; a superuser's backup includes them."
+            }
+            Warning::RolesNotSaved { .. } => "Save the roles in another way: pg_dumpall --globals-only.",
+            Warning::Filtered(_) => {
+                "Make backups without filters, too: nothing brings back what was left out."
+            }
+            Warning::NotProven { .. } => {
+                "Do what the sentence says, then run `chronavault verify latest`; until then the backup may not restore."
+            }
+            Warning::ParentUnreadable { .. } => "Run `chronavault verify --all --level contents`.",
+            Warning::NoChecksums { .. } => {
+                "Check free space and the disk; `sha256sum -c` cannot check this backup."
+            }
+            Warning::Restore { .. } => "Read what the program says, and look at the restored database.",
+            Warning::RoleCreated { .. } => "Set a password for it if it is to log in: ALTER ROLE … PASSWORD.",
+        };
+        let message = match warning {
+            Warning::Preflight(finding) => format!("{}: {}", finding.object, finding.message),
+            _ => warning.to_string(),
+        };
+        Self { code: warning.code().to_owned(), message: one_line(&message), hint: hint.to_owned() }
+    }
+}
+
+/// Whether it is only good to know. `doctor` shows it; other commands keep quiet about it.
+pub(crate) fn is_note(warning: &Warning) -> bool {
+    matches!(warning, Warning::Preflight(finding) if finding.severity == Severity::Note)
+}
+
+/// Whether a warning changes the exit status. What somebody asked for, or what is so on every run, does not.
+pub(crate) fn needs_person(warning: &Warning) -> bool {
+    match warning {
+        Warning::Preflight(finding) => finding.severity > Severity::Note,
+        Warning::LargerThanLimit { .. }
+        | Warning::RolesNotSaved { .. }
+        | Warning::NotProven { .. }
+        | Warning::NoChecksums { .. }
+        | Warning::Restore { .. }
+        | Warning::ParentUnreadable { .. } => true,
+        Warning::RolesWithoutPasswords | Warning::Filtered(_) | Warning::RoleCreated { .. } => false,
+    }
+}
+
+impl From<&Failure> for Notice {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            code: failure.code.as_str().to_owned(),
+            message: failure.message.clone(),
+            hint: failure.hint().to_owned(),
+        }
+    }
+}
+
+/// A connection string on the command line has a password in it.
+pub(crate) fn password_on_command_line() -> Notice {
+    Notice {
+        code: "password.visible".to_owned(),
+        message: "the password in --to can be read by everyone who can list processes".to_owned(),
+        hint: "Use PGPASSFILE, PGPASSWORD or a service file, and change this password.".to_owned(),
+    }
+}
+
+/// A proof that names another manifest than the one that is there.
+pub(crate) fn foreign_proof(proof: &Proof) -> Notice {
+    Notice {
+        code: "proof.foreign".to_owned(),
+        message: format!(
+            "a proof of {:.0} is of another manifest than the one that is there, and proves nothing",
+            proof.at
+        ),
+        hint: "Run `chronavault verify` again; find out who put the manifest or the proof there.".to_owned(),
+    }
+}
+
+/// What to do about a problem that a verification found.
+pub(crate) fn problem_hint(code: &str) -> &'static str {
+    if let Some(known) = Code::ALL.iter().find(|known| known.as_str() == code) {
+        return known.hint();
+    }
+    match code.split('.').next() {
+        Some("rows" | "inventory" | "restore" | "foreign_key" | "table") => {
+            "Do not rely on this backup: make a new one now, and report what was found."
+        }
+        _ => "Make a new backup now, and find out what happened to this one.",
+    }
+}

@@ -1,0 +1,37 @@
+//! The commands, one file each. A command takes its arguments and a session and returns an answer or a failure; it
+//! prints nothing itself but progress and notes.
+
+mod backup;
+mod completions;
+mod demo;
+mod describe;
+mod doctor;
+mod export;
+mod init;
+mod list;
+mod man;
+mod restore;
+mod show;
+mod verify;
+
+use crate::args::Command;
+use crate::failure::Failure;
+use crate::screen::Answer;
+use crate::session::Session;
+
+/// Runs a command.
+pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure> {
+    match command {
+        Command::Init => init::run(session),
+        Command::Backup(args) => backup::run(&args, session),
+        Command::List(args) => list::run(&args, session),
+        Command::Show(args) => show::run(&args, session),
+        Command::Verify(args) => verify::run(&args, session),
+        Command::Restore(args) => restore::run(&args, session),
+        Command::Export(args) => export::run(&args, session),
+        Command::Doctor(args) => doctor::run(&args, session),
+        Command::Demo(args) => demo::run(&args, session),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}

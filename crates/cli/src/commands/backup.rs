@@ -1,0 +1,127 @@
+//! `backup`: backs up a database, then proves that the backup restores.
+//!
+//! Invariant: a backup whose proof failed or could not be made stays where it is, and the exit status says so.
+
+use std::fmt::Write;
+
+use model::{ByteSize, Level, Outcome};
+use operations::{BackupReport, BackupRequest, SizeLimit, VerifyReport, VerifyRequest, Warning};
+use serde::Serialize;
+
+use super::describe::{BackupBody, Totals, filters};
+use super::verify::{self, VerifyBody};
+use crate::args::{BackupArgs, KindArg, MaxSizePolicy};
+use crate::catalogue::{self, Code};
+use crate::connection;
+use crate::failure::{Exit, Failure};
+use crate::opening;
+use crate::screen::{Answer, Notice};
+use crate::session::Session;
+use crate::settings::{BackupSettings, Settings};
+use crate::surroundings::Surroundings;
+use crate::wording;
+
+#[derive(Serialize)]
+struct Body {
+    #[serde(flatten)]
+    backup: BackupBody,
+    /// Absent when nothing was verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<VerifyBody>,
+}
+
+pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure> {
+    if args.kind == KindArg::Physical {
+        return Err(Failure::new(
+            Code::KindPhysical,
+            "this version makes logical backups only, no physical backups",
+        ));
+    }
+    let screen = session.screen;
+    let settings = session.settings()?;
+    let backup = settings.backup(args)?;
+    let request = request(args, &settings, &backup)?;
+    let repository = opening::repository(&settings)?;
+    let surroundings = Surroundings::new(screen, &settings)?;
+    let context = surroundings.context();
+    let report = operations::backup(&repository, &request, &context)?;
+    let verified = if backup.verification {
+        let request = VerifyRequest { level: Level::Restore, jobs: backup.jobs };
+        Some(operations::verify(&repository, &report.manifest.id, request, &context))
+    } else {
+        None
+    };
+    surroundings.reporter.finish();
+    answer(&report, verified, &surroundings.reporter.take_warnings())
+}
+
+fn request(
+    args: &BackupArgs,
+    settings: &Settings,
+    backup: &BackupSettings,
+) -> Result<BackupRequest, Failure> {
+    let source = settings.source(args.source.as_deref())?;
+    let options = connection::parse(&settings.environment, &source.url, &source.origin)?;
+    Ok(BackupRequest {
+        source_name: source.name.clone().unwrap_or_else(|| options.database().to_owned()),
+        source: options,
+        filters: source.filters(args),
+        jobs: backup.jobs,
+        compression: backup.compression,
+        large_table_bytes: backup.large_table_bytes,
+        size_limit: backup
+            .max_size_bytes
+            .map(|bytes| SizeLimit { bytes, refuse: backup.max_size_policy == MaxSizePolicy::Refuse }),
+        lock_timeout: backup.lock_timeout,
+    })
+}
+
+fn answer(
+    report: &BackupReport,
+    verified: Option<Result<VerifyReport, operations::Error>>,
+    warnings: &[Warning],
+) -> Result<Answer, Failure> {
+    let manifest = &report.manifest;
+    let mut backup = BackupBody::new(manifest, report.duration);
+    backup.warnings = warnings.iter().map(Notice::from).collect();
+    let needs_person = warnings.iter().any(catalogue::needs_person);
+    let mut text = stored_words(report);
+    let (mut failure, mut verification) = (None, None);
+    match verified {
+        None => text.push_str("Not verified, so not proven: `chronavault verify latest` does it.\n"),
+        Some(Ok(report)) => {
+            backup.verified = report.outcome == Outcome::Proven;
+            text.push_str(&verify::words(&report));
+            failure = verify::failure(&report);
+            verification = Some(VerifyBody::from(&report));
+        }
+        Some(Err(error)) => {
+            let cause = Failure::from(error);
+            let message = format!("{} is stored, but could not be verified: {}", manifest.id, cause.message);
+            failure = Some(cause.with_message(message).with_exit(Exit::NotVerified));
+        }
+    }
+    Ok(Answer::new(text, &Body { backup, verification })?.failing(failure).needing_person(needs_person))
+}
+
+/// What was stored, before anything is known about whether it restores.
+fn stored_words(report: &BackupReport) -> String {
+    let manifest = &report.manifest;
+    let totals = Totals::of(manifest);
+    let mut text = format!(
+        "{} of {:?}: {}, {}, {}; stored {}, reused {}, in {}.\n",
+        manifest.id,
+        manifest.source,
+        wording::count(totals.tables, "table"),
+        wording::count(totals.rows, "row"),
+        ByteSize(manifest.plain_bytes),
+        ByteSize(manifest.stored_bytes),
+        ByteSize(manifest.reused_bytes),
+        wording::duration(report.duration),
+    );
+    let filters = filters(manifest);
+    if !filters.is_empty() {
+        let _ = writeln!(text, "It is filtered, not complete: {filters}");
+    }
+    text
+}

@@ -1,0 +1,97 @@
+//! `restore`: a backup into a database.
+
+use std::fmt::Write;
+
+use model::BackupId;
+use operations::postgres::load::LeftOut;
+use operations::{RestoreReport, RestoreRequest};
+use serde::Serialize;
+
+use crate::args::RestoreArgs;
+use crate::catalogue;
+use crate::connection;
+use crate::failure::Failure;
+use crate::opening;
+use crate::screen::{Answer, Notice};
+use crate::session::Session;
+use crate::surroundings::Surroundings;
+use crate::wording;
+
+#[derive(Serialize)]
+struct Body {
+    id: BackupId,
+    target: String,
+    duration_ms: u64,
+    tables: u64,
+    rows: u64,
+    left_out: Vec<LeftOutBody>,
+    warnings: Vec<Notice>,
+}
+
+#[derive(Serialize)]
+struct LeftOutBody {
+    object: String,
+    reason: String,
+}
+
+impl From<&LeftOut> for LeftOutBody {
+    fn from(left_out: &LeftOut) -> Self {
+        Self { object: left_out.object.clone(), reason: left_out.reason.clone() }
+    }
+}
+
+pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failure> {
+    let screen = session.screen;
+    let settings = session.settings()?;
+    let target = connection::parse(&settings.environment, &args.to, "--to")?;
+    let mut notices = Vec::new();
+    if connection::has_password(&args.to) {
+        let notice = catalogue::password_on_command_line();
+        screen.warning(&notice);
+        notices.push(notice);
+    }
+    let request = RestoreRequest {
+        target,
+        create: args.create,
+        clean: args.clean,
+        create_roles: args.create_roles,
+        tables: args.tables.clone(),
+        jobs: settings.jobs(args.jobs)?,
+    };
+    let repository = opening::repository(&settings)?;
+    let id = opening::backup(&repository, &args.backup, args.source.as_deref())?;
+    let surroundings = Surroundings::new(screen, &settings)?;
+    let report = operations::restore(&repository, &id, &request, &surroundings.context())?;
+    surroundings.reporter.finish();
+    let warnings = surroundings.reporter.take_warnings();
+    let needs_person = warnings.iter().any(catalogue::needs_person);
+    notices.extend(warnings.iter().map(Notice::from));
+    let body = Body {
+        id,
+        target: report.target.clone(),
+        duration_ms: wording::millis(report.duration),
+        tables: report.tables,
+        rows: report.rows,
+        left_out: report.left_out.iter().map(LeftOutBody::from).collect(),
+        warnings: notices,
+    };
+    Ok(Answer::new(words(&report), &body)?.needing_person(needs_person))
+}
+
+fn words(report: &RestoreReport) -> String {
+    let mut text = format!(
+        "Restored {} to {}: {}, {} in {}.\n",
+        report.id,
+        report.target,
+        wording::count(report.tables, "table"),
+        wording::count(report.rows, "row"),
+        wording::duration(report.duration),
+    );
+    if !report.left_out.is_empty() {
+        text.push_str("Left out:\n");
+        for left_out in &report.left_out {
+            let _ = writeln!(text, "  {}: {}", left_out.object, left_out.reason);
+        }
+    }
+    text
+}

@@ -1,0 +1,61 @@
+//! From settings to an open repository, and from `ID|latest` to a backup in it.
+
+use std::sync::Arc;
+
+use model::BackupId;
+use repository::{HolderKey, Listed, Repository};
+use storage::{Isolation, LocalStore};
+
+use crate::args::BackupArg;
+use crate::catalogue::Code;
+use crate::failure::Failure;
+use crate::key::Key;
+use crate::settings::Settings;
+
+/// The store of the repository.
+pub(crate) fn store(settings: &Settings) -> Result<Arc<LocalStore>, Failure> {
+    let isolation = if settings.isolation { Isolation::Required } else { Isolation::Off };
+    Ok(Arc::new(LocalStore::new(&settings.root, isolation)?))
+}
+
+/// The repository, opened with the key that the settings name. A key that is missing or malformed is reported before the
+/// repository is looked at.
+pub(crate) fn repository(settings: &Settings) -> Result<Repository, Failure> {
+    let key = settings.key.require(&settings.environment)?;
+    Ok(Repository::open(store(settings)?, &holder(&key))?)
+}
+
+/// The key in the form in which the repository takes it.
+pub(crate) fn holder(key: &Key) -> HolderKey {
+    HolderKey::new(**key)
+}
+
+/// The backup that was asked for.
+pub(crate) fn backup(
+    repository: &Repository,
+    wanted: &BackupArg,
+    source: Option<&str>,
+) -> Result<BackupId, Failure> {
+    match wanted {
+        BackupArg::Id(id) => Ok(id.clone()),
+        BackupArg::Latest => backups(repository, source)?.into_iter().next().ok_or_else(|| {
+            let of = source.map(|source| format!(" of source {source:?}")).unwrap_or_default();
+            Failure::new(Code::BackupNone, format!("the repository has no backup{of}"))
+        }),
+    }
+}
+
+/// The backups of a source, or all, newest first. A backup that cannot be read belongs to every source: it must be
+/// found by a verification of any.
+pub(crate) fn backups(repository: &Repository, source: Option<&str>) -> Result<Vec<BackupId>, Failure> {
+    let wanted = |listed: &Listed| match (listed, source) {
+        (Listed::Backup(summary), Some(source)) => summary.source == source,
+        _ => true,
+    };
+    Ok(repository
+        .backups()?
+        .iter()
+        .filter(|listed| wanted(listed))
+        .map(|listed| listed.id().clone())
+        .collect())
+}

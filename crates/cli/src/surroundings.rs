@@ -1,0 +1,61 @@
+//! What operations get from outside: the clock, random bits, the search path for tools, and someone to report to.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use operations::Context;
+
+use crate::catalogue::Code;
+use crate::failure::Failure;
+use crate::progress::Reporter;
+use crate::screen::Screen;
+use crate::settings::Settings;
+use crate::signals::Cancel;
+
+/// Everything that a [`Context`] borrows.
+pub(crate) struct Surroundings {
+    /// Shows progress and carries the order to stop.
+    pub(crate) reporter: Reporter,
+    tool_path: Option<OsString>,
+    sandbox_parent: PathBuf,
+}
+
+impl Surroundings {
+    /// Surroundings as the settings say. From here on, signals stop the operation.
+    pub(crate) fn new(screen: Screen, settings: &Settings) -> Result<Self, Failure> {
+        Self::with(screen, settings.tool_path(), settings.sandbox_directory.clone())
+    }
+
+    /// Surroundings with tools from `tool_path` and sandboxes below `sandbox_parent`.
+    pub(crate) fn with(
+        screen: Screen,
+        tool_path: Option<OsString>,
+        sandbox_parent: PathBuf,
+    ) -> Result<Self, Failure> {
+        // Where there are random bits once, there are random bits: `random` relies on it.
+        getrandom::fill(&mut [0; 32]).map_err(|error| {
+            Failure::new(Code::Internal, format!("the system gives no random bits: {error}"))
+        })?;
+        Ok(Self { reporter: Reporter::new(screen, Cancel::install()?), tool_path, sandbox_parent })
+    }
+
+    /// The context to hand to an operation.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context {
+            clock: &Timestamp::now,
+            random: &random,
+            observer: &self.reporter,
+            tool_path: self.tool_path.clone(),
+            sandbox_parent: self.sandbox_parent.clone(),
+        }
+    }
+}
+
+/// Fills `bytes` with random bits fit for keys.
+pub(crate) fn random(bytes: &mut [u8]) {
+    if getrandom::fill(bytes).is_err() {
+        // Ending at once is the only answer that cannot make a weak key or a repeated nonce.
+        std::process::abort();
+    }
+}

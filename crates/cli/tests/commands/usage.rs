@@ -1,0 +1,87 @@
+//! The command line itself: help, usage errors, completions, manual pages.
+
+use crate::harness::Place;
+
+const COMMANDS: [&str; 11] =
+    ["init", "backup", "list", "show", "verify", "restore", "export", "doctor", "demo", "completions", "man"];
+
+#[test]
+fn help_names_every_command_and_none_that_is_missing() {
+    let place = Place::new();
+    let help = place.run(&["--help"]);
+    help.succeeds();
+    for command in COMMANDS {
+        assert!(help.out.contains(&format!("\n  {command} ")), "{command}");
+        let help = place.run(&[command, "--help"]);
+        help.succeeds();
+        assert!(help.out.contains("Examples:") && help.out.contains("--json"), "{command}");
+    }
+    for absent in ["prune", "keys", "wal", "serve", "drill", "journal"] {
+        assert!(!help.out.contains(&format!("\n  {absent} ")), "{absent}");
+    }
+    let restore = place.run(&["restore", "--help"]).out;
+    assert!(!restore.contains("--data-dir") && !place.run(&["backup", "--help"]).out.contains("physical"));
+    assert!(place.run(&["--version"]).out.starts_with("chronavault "));
+}
+
+#[test]
+fn a_usage_error_is_one_sentence_with_a_hint() {
+    let place = Place::new();
+    place.run(&["bakcup"]).fails(2, "usage", "unrecognized subcommand 'bakcup'");
+    place.run(&["restore", "latest"]).fails(2, "usage", "--to <URL>");
+    place.run(&["show", "yesterday"]).fails(2, "usage", "\"yesterday\" is not a backup id");
+    place.run(&["verify"]).fails(2, "usage", "<ID|latest>");
+    place.run(&["verify", "latest", "--all"]).fails(2, "usage", "cannot be used with");
+    place.run(&["verify", "latest", "--level", "deep"]).fails(2, "usage", "\"deep\" is not one of");
+    place.run(&["prune"]).fails(2, "usage", "'prune'");
+    place.run(&["restore", "latest", "--to", "x", "postgres://u:hunter2@h/d"]).fails(
+        2,
+        "usage",
+        "postgres://u:",
+    );
+    assert_eq!(place.run(&[]).exit, 2);
+}
+
+#[test]
+fn a_usage_error_in_json_is_an_object() {
+    let said = Place::new().run(&["list", "--json", "--sauce", "x"]);
+    said.fails(2, "usage", "'--sauce'");
+    insta::assert_json_snapshot!(said.json(), @r#"
+    {
+      "error": {
+        "code": "usage",
+        "hint": "A similar argument exists: '--source'. Run `chronavault list --help`.",
+        "message": "unexpected argument '--sauce' found"
+      },
+      "schema_version": 1
+    }
+    "#);
+}
+
+#[test]
+fn a_physical_backup_is_refused_and_not_pretended() {
+    let place = Place::new().with("DATABASE_URL", "postgres://nowhere/x");
+    let said = place.run(&["backup", "--kind", "physical"]);
+    said.fails(2, "kind.physical", "physical backups");
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_for_every_command() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let said = place.run(&["completions", shell]);
+        said.succeeds();
+        for command in COMMANDS {
+            assert!(said.out.contains(command), "{shell} {command}");
+        }
+    }
+    place.run(&["man", "pages"]).succeeds();
+    for command in COMMANDS {
+        let page = std::fs::read_to_string(place.path(&format!("pages/chronavault-{command}.1"))).unwrap();
+        assert!(page.contains(".SH NAME"), "{command}");
+    }
+    assert!(place.path("pages/chronavault.1").exists());
+    let files = place.run(&["man", "pages", "--json"]).json()["files"].as_array().map_or(0, Vec::len);
+    assert_eq!(files, COMMANDS.len() + 1);
+    assert!(place.run(&["man"]).out.starts_with(".ie"));
+}

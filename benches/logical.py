@@ -22,7 +22,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SQL = ROOT / "crates/sample/src/sql"
+SQL = ROOT / "crates/sample/src/sql/bench"
 KEY = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
 
@@ -143,7 +143,7 @@ class Bench:
     def load(self):
         self.cluster.psql("postgres", "-c", "create database books template template0")
         started = time.monotonic()
-        self.cluster.psql("books", "-v", f"n={self.options.entries}", "-f", str(SQL / "bench_ledger.sql"))
+        self.cluster.psql("books", "-v", f"n={self.options.entries}", "-f", str(SQL / "load.sql"))
         self.cluster.psql("books", "-c", "checkpoint")
         size = int(self.cluster.psql("books", "-c", "select pg_database_size('books')"))
         self.note(f"loaded {size / 1e6:.0f} MB in {time.monotonic() - started:.1f} s")
@@ -195,7 +195,10 @@ class Bench:
         return repository, measured
 
     def change(self, day):
-        self.cluster.psql("books", "-v", f"n={self.options.entries}", "-v", f"day={day}", "-f", str(SQL / "bench_ledger_day.sql"))
+        added = self.options.entries // 100
+        last = self.options.entries + day * added
+        self.cluster.psql("books", "-v", f"first={last - added + 1}", "-v", f"last={last}", "-v", f"day={day}",
+                          "-f", str(SQL / "grow.sql"))
         self.cluster.psql("books", "-c", "checkpoint")
 
     def restore(self, repository, backup, name, runs):

@@ -1,6 +1,7 @@
 //! Filling a database from a backup: definitions, then rows from the archive and from the row streams side by side, then
 //! indexes and constraints.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -32,6 +33,7 @@ struct Table<'a> {
     name: &'a QualifiedName,
     copy_in: String,
     groups: Mutex<Groups>,
+    is_begun: AtomicBool,
 }
 
 impl<'a> Loading<'a> {
@@ -87,18 +89,22 @@ impl<'a> Loading<'a> {
             let spelling = Spelling::of_encoding(&self.backup.record.encoding);
             let copy_in = Rows { name, columns, condition: None, spelling }.copy_in_sql();
             let groups = Mutex::new(self.backup.reader.groups(stream)?);
-            tables.push(Table { name, copy_in, groups });
+            tables.push(Table { name, copy_in, groups, is_begun: AtomicBool::new(false) });
         }
         Ok(tables)
     }
 
-    /// One worker: goes through the tables, largest first, and loads what others have left of each.
+    /// One worker: loads tables that nobody has begun, largest first; then helps with those that are left.
+    ///
+    /// Two sessions that load one table interleave their pages, so that rows lose their order and the next backup finds
+    /// fewer chunks again. A table is therefore left to one worker as long as there is another to load.
     fn load_tables(&self, tables: &[Table<'_>], progress: &Progress<'_>) -> Result<(), Error> {
         if tables.is_empty() {
             return Ok(());
         }
         let mut client = self.connect()?;
-        for table in tables {
+        let unbegun = tables.iter().filter(|table| !table.is_begun.swap(true, Ordering::Relaxed));
+        for table in unbegun.chain(tables) {
             self.load_table(&mut client, table, progress)?;
         }
         Ok(())

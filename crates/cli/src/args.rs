@@ -106,7 +106,7 @@ pub(crate) struct BackupArgs {
     /// What to back up.
     #[arg(long, value_enum, default_value_t = KindArg::Logical)]
     pub(crate) kind: KindArg,
-    /// The source: a name from [sources] in the settings file, or the name to give to DATABASE_URL [default: the
+    /// The source: a name in the `sources` table of the settings file, or the name to give to DATABASE_URL [default: the
     /// name of the database].
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,

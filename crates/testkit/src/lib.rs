@@ -3,10 +3,12 @@
 
 pub mod certificates;
 pub mod cluster;
+pub mod damage;
 mod installation;
 pub mod schemas;
 mod stock;
 
 pub use cluster::Cluster;
+pub use damage::Damage;
 pub use installation::Installation;
 pub use stock::assert_same_text;

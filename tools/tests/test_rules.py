@@ -2,6 +2,8 @@
 
 import struct
 
+import zstandard
+
 from tools import recover
 from tools.tests.running import RecoverTest
 from tools.tests.sealing import (
@@ -76,8 +78,6 @@ class Containers(RecoverTest):
             self.assert_refused(container.finish(), words)
 
     def test_a_frame_may_leave_its_length_to_the_record(self):
-        import zstandard
-
         quiet = zstandard.ZstdCompressor(write_content_size=False)
         for length, fits in ((5000, True), (4999, False), (5001, False)):
             container = Container(self.owner)
@@ -94,6 +94,19 @@ class Containers(RecoverTest):
         named = bytes.fromhex("ab" * 32)
         self.assertEqual(self.read(content, base=OLD_ROWS, base_id=named), [NEW_ROWS])
         self.assert_refused(content, "another base", base=OLD_ROWS, base_id=bytes(32))
+
+    def test_a_delta_needs_no_large_window(self):
+        for log, fits in ((23, True), (24, False)):
+            parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=log, write_content_size=0)
+            prefix = zstandard.ZstdCompressionDict(OLD_ROWS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+            writer = zstandard.ZstdCompressor(compression_params=parameters, dict_data=prefix).compressobj()
+            frame = writer.compress(NEW_ROWS) + writer.flush()
+            container = Container(self.owner)
+            container.record(DELTA, NEW_ROWS, bytes(32) + frame, 2)
+            if fits:
+                self.assertEqual(self.read(container.finish(), base=OLD_ROWS), [NEW_ROWS])
+            else:
+                self.assert_refused(container.finish(), "too large a window", base=OLD_ROWS)
 
     def test_the_trailer_must_fit(self):
         container = Container(self.owner)

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Kills backups at random points, COUNT times, and looks each time whether everything that was acknowledged is still
+# there: soak.sh [SEED] [COUNT]. The same seed does the same again; without one, a new one is chosen and printed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seed=${1:-$RANDOM$RANDOM}
+count=${2:-1000}
+printf 'soak: SEED=%s COUNT=%s\n' "$seed" "$count"
+# The limits of the profile "soak" are meant for hours.
+CHRONAVAULT_SEED=$seed CHRONAVAULT_COUNT=$count \
+    cargo nextest run --locked --workspace --profile soak --no-capture -E 'binary(kill)'

@@ -56,6 +56,9 @@ class Cluster:
     def start(self):
         self.run([self.bin / "pg_ctl", "-D", self.dir / "data", "-w", "-l", self.dir / "log", "start"])
 
+    def restart(self):
+        self.run([self.bin / "pg_ctl", "-D", self.dir / "data", "-w", "-l", self.dir / "log", "-m", "fast", "restart"])
+
     def stop(self):
         self.run([self.bin / "pg_ctl", "-D", self.dir / "data", "-w", "-m", "immediate", "stop"])
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -75,7 +78,7 @@ class Measured:
     def __init__(self):
         self.wall, self.cpu, self.peak = [], [], []
 
-    def run(self, command, env, cwd):
+    def run(self, command, env, cwd, statuses=(0,)):
         subprocess.run(["sync"], check=True)
         watcher = PeakMemory()
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -88,7 +91,7 @@ class Measured:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         self.peak.append(watcher.stop())
-        if process.returncode != 0:
+        if process.returncode not in statuses:
             sys.exit(f"{command}: status {process.returncode}\n{err.decode(errors='replace')[-2000:]}")
         return out
 
@@ -131,7 +134,7 @@ class Bench:
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="chronavault-bench-", dir=options.scratch))
         os.chmod(self.work, 0o755)
         self.cluster = Cluster(self.work, newest_binaries())
-        self.rows, self.facts = [], []
+        self.rows, self.facts, self.remarks = [], [], []
 
     def close(self):
         self.cluster.stop()
@@ -251,15 +254,19 @@ def many_tables(bench):
                            "(id int primary key, v text); insert into t_%s select g, g::text from generate_series(1, 3) g', i, i); "
                            "end loop; end $$")
     repository = bench.new_repository("many")
-    measured = Measured()
     command = [str(bench.options.binary), "backup", "--no-verify", "--json"]
-    try:
-        measured.run(command, bench.env(repository, "many"), bench.work)
-        bench.record(f"chronavault backup, {count} tables", measured, size_of(repository))
-        bench.target(f"peak memory with {count} tables", max(measured.peak) / 2**20, 256, "MiB")
-    except SystemExit as refused:
-        bench.note(f"{count} tables: {refused}")
-        bench.facts.append((f"{count} tables with default server settings", "refused at preflight", "works, or refused with the setting", "see text"))
+    first = subprocess.run(command, env=bench.env(repository, "many"), cwd=bench.work, capture_output=True, text=True)
+    if first.returncode == 1:
+        error = json.loads(first.stdout)["error"]
+        bench.note(f"{count} tables with default settings: {error['message']}")
+        bench.remarks.append(f"{count:,} tables with the server's default settings are refused before anything is read: "
+                             f"\"{error['message']}\" The figures for them are with `max_locks_per_transaction = 1024`.")
+        bench.cluster.psql("postgres", "-c", "alter system set max_locks_per_transaction = 1024")
+        bench.cluster.restart()
+    measured = Measured()
+    measured.run(command, bench.env(repository, "many"), bench.work, statuses=(0, 4))
+    bench.record(f"chronavault backup, {count:,} tables", measured, size_of(repository))
+    bench.target(f"peak memory, backup of {count:,} tables", max(measured.peak) / 2**20, 256, "MiB")
     bench.cluster.psql("postgres", "-c", "drop database many")
 
 
@@ -338,6 +345,7 @@ def report(bench):
         lines.append(f"| {name} | {measured.median():.2f} | {statistics.median(measured.cpu):.2f} | {size} | {max(measured.peak) / 2**20:.0f} |")
     lines += ["", "| target | measured | wanted | |", "|---|---:|---:|---|"]
     lines += [f"| {text} | {value} | {wanted} | {met} |" for text, value, wanted, met in bench.facts]
+    lines += [f"\n{remark}" for remark in bench.remarks]
     return "\n".join(lines) + "\n"
 
 

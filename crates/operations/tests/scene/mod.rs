@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use chronavault_operations as operations;
 use jiff::Timestamp;
 use model::{BackupId, Filters, Level};
+use operations::postgres::Tools;
 use operations::{
     BackupReport, BackupRequest, Context, Error, RestoreReport, RestoreRequest, Unobserved, VerifyReport,
     VerifyRequest,
@@ -47,13 +49,19 @@ impl Scene {
         self.cluster.psql(name, sql);
     }
 
+    /// Does work with the programs of the version under test.
     pub(crate) fn context<T>(work: impl FnOnce(&Context<'_>) -> T) -> T {
+        Self::context_with(&testkit::cluster::server_tools(), work)
+    }
+
+    /// Does work with the programs of this server.
+    fn context_with<T>(server: &Tools, work: impl FnOnce(&Context<'_>) -> T) -> T {
         let clock = Timestamp::now;
         work(&Context {
             clock: &clock,
             random: &fill,
             observer: &Unobserved,
-            tool_path: Some(tool_path()),
+            tool_path: Some(tool_path(server)),
             sandbox_parent: PathBuf::from("/tmp"),
         })
     }
@@ -73,7 +81,9 @@ impl Scene {
     }
 
     pub(crate) fn try_backup(&self, request: &BackupRequest) -> Result<BackupReport, Error> {
-        Self::context(|context| operations::backup(&self.repository, request, context))
+        Self::context_with(self.cluster.sandbox().tools(), |context| {
+            operations::backup(&self.repository, request, context)
+        })
     }
 
     pub(crate) fn backup(&self, database: &str) -> BackupReport {
@@ -82,8 +92,10 @@ impl Scene {
 
     pub(crate) fn verify(&self, id: &BackupId, level: Level) -> VerifyReport {
         let request = VerifyRequest { level, jobs: 2 };
-        Self::context(|context| operations::verify(&self.repository, id, request, context))
-            .unwrap_or_else(|error| panic!("{}", chain(&error)))
+        Self::context_with(self.cluster.sandbox().tools(), |context| {
+            operations::verify(&self.repository, id, request, context)
+        })
+        .unwrap_or_else(|error| panic!("{}", chain(&error)))
     }
 
     pub(crate) fn try_restore(
@@ -101,7 +113,9 @@ impl Scene {
             jobs: 2,
         };
         change(&mut request);
-        Self::context(|context| operations::restore(&self.repository, id, &request, context))
+        Self::context_with(self.cluster.sandbox().tools(), |context| {
+            operations::restore(&self.repository, id, &request, context)
+        })
     }
 
     pub(crate) fn restore(&self, id: &BackupId, database: &str) -> RestoreReport {
@@ -129,8 +143,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The directory of the cluster's programs first, so that a test against another version uses them.
-pub(crate) fn tool_path() -> std::ffi::OsString {
-    let tools = testkit::cluster::client_tools(&testkit::cluster::server_tools());
-    tools.directory().as_os_str().to_owned()
+/// The directories of the cluster's programs and of client programs for it.
+fn tool_path(server: &Tools) -> OsString {
+    let client = testkit::cluster::client_tools(server);
+    std::env::join_paths([server.directory(), client.directory()]).unwrap()
 }

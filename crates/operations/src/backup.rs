@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use model::{BackupId, Filters, Inventory, Kind, TableRecord};
 use postgres::archive::Toc;
-use postgres::{ConnectOptions, Snapshot, SnapshotOptions, moving_partitions, take_inventory};
+use postgres::{
+    ConnectOptions, Snapshot, SnapshotOptions, moving_partitions, take_inventory, with_dumped_sequence_values,
+};
 use repository::{BackupWriter, CommitFacts, Manifest, Repository, WriteOptions};
 
 use crate::context::elapsed;
@@ -148,7 +150,7 @@ impl Dump<'_> {
         let (tools, without_rows) = (&server.tools, self.plan.large_names());
         let toc = archive::store(tools, self.snapshot.id(), &without_rows, request, writer, progress)?;
         archive::store_globals(tools, request, server.may_read_passwords, writer, progress)?;
-        archive::store_inventory(inventory, writer)?;
+        archive::store_inventory(&with_dumped_sequence_values(inventory, &toc), writer)?;
         Ok(toc)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{Filters, QualifiedName};
 
-use crate::{ConnectOptions, Process, ProcessError, Tools};
+use crate::{ConnectOptions, Process, ProcessError, Tools, session};
 
 /// What one `pg_dump` is to read.
 #[derive(Debug, Clone)]
@@ -31,6 +31,7 @@ pub fn start_archive(
     request: &ArchiveRequest<'_>,
 ) -> Result<Process, ProcessError> {
     let mut command = tools.command("pg_dump", Some(source));
+    session::give_child_settings(&mut command, []);
     command.args(["--format=custom", "--compress=0", "--no-password"]);
     command.arg(format!("--snapshot={}", request.snapshot));
     command.arg(format!("--lock-wait-timeout={}", request.lock_timeout.as_millis().max(1)));
@@ -51,6 +52,7 @@ pub fn start_globals(
     with_passwords: bool,
 ) -> Result<Process, ProcessError> {
     let mut command = tools.command("pg_dumpall", Some(source));
+    session::give_child_settings(&mut command, []);
     command.args(["--globals-only", "--no-password"]);
     command.arg(format!("--database={}", connection_value(source.database())));
     if !with_passwords {

@@ -12,7 +12,7 @@
 //!
 //! A sequence has two items: `sequence`, its definition, and `sequence value`. Sequences are outside of all snapshots
 //! (PostgreSQL documentation, 9.17), so the value in a dump of a busy database is later than the one seen here: compare
-//! with the value that the dump itself holds ([`sequence_value`]).
+//! with the value that the dump itself holds ([`with_dumped_sequence_values`]).
 
 mod database;
 mod large_objects;
@@ -33,7 +33,7 @@ use crate::filter::{self, FilterError};
 use crate::{Client, Error, session};
 
 pub use large_objects::{LargeObjects, read_large_objects};
-pub use sequences::{SEQUENCE_VALUE, sequence_value};
+pub use sequences::{SEQUENCE_VALUE, sequence_value, with_dumped_sequence_values};
 
 /// Why an inventory could not be taken.
 #[derive(Debug, ThisError)]

@@ -32,6 +32,7 @@ pub use foreign_key::{
 };
 pub use inventory::{
     InventoryError, LargeObjects, SEQUENCE_VALUE, read_large_objects, sequence_value, take_inventory,
+    with_dumped_sequence_values,
 };
 pub use partition::moving_partitions;
 pub use preflight::{
@@ -39,7 +40,7 @@ pub use preflight::{
 };
 pub use process::{Input, Process, ProcessError};
 pub use sandbox::{Locale, LocaleProvider, Sandbox, SandboxError, SandboxOptions, TlsServer};
-pub use session::{CHILD_OPTIONS, SessionError, apply_session_settings};
+pub use session::{SessionError, apply_session_settings, give_child_settings};
 pub use snapshot::{Blocker, Snapshot, SnapshotError, SnapshotOptions};
 pub use table::{PageRange, RANGE_BYTES, Rows, Spelling, Table, TableKind, list_tables};
 pub use tools::{Programs, Tools, ToolsError};

@@ -8,15 +8,45 @@
 //! Deliberately absent: settings of one statement or transaction (isolation, `session_replication_role`), which belong to
 //! whoever opens that transaction.
 
+use std::ffi::OsStr;
+use std::process::Command;
+
 use thiserror::Error as ThisError;
 
 use crate::{Client, Error};
 
-/// `PGOPTIONS` for a `pg_dump` or `pg_restore` child whose rows are compared with rows that we read ourselves. They cover
-/// what these programs leave as the role or the database has it, although the COPY text (or how it is read back in)
-/// depends on it; the rest (`DateStyle`, `IntervalStyle`, `extra_float_digits`, timeouts …) they set by themselves.
-pub const CHILD_OPTIONS: &str = "-c TimeZone=UTC -c bytea_output=hex -c lc_monetary=C -c array_nulls=on \
-     -c xmlbinary=base64 -c default_transaction_read_only=off";
+/// Settings of the sessions of `pg_dump`, `pg_dumpall` and `pg_restore`: what these programs leave as the role or the
+/// database has it, although the COPY text, or how it is read back in, depends on it; and timeouts, which they lift
+/// themselves, but not before their first statement. The rest of [`SETTINGS`] they set.
+const CHILD_SETTINGS: [(&str, &str); 12] = [
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("row_security", "off"),
+    ("TimeZone", "UTC"),
+    ("bytea_output", "hex"),
+    ("lc_monetary", "C"),
+    ("quote_all_identifiers", "off"),
+    ("array_nulls", "on"),
+    ("standard_conforming_strings", "on"),
+    ("xmlbinary", "base64"),
+    ("default_transaction_read_only", "off"),
+];
+
+/// The variable with which libpq passes command line options to the server.
+const CHILD_VARIABLE: &str = "PGOPTIONS";
+
+/// Makes `command` open its sessions with the fixed settings, and with the `chosen` ones, behind those that it has already.
+pub fn give_child_settings<'a>(command: &mut Command, chosen: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    let given = command.get_envs().find_map(|(name, value)| value.filter(|_| name == CHILD_VARIABLE));
+    let mut options = given.map(OsStr::to_owned).unwrap_or_default();
+    for (name, value) in chosen.into_iter().chain(CHILD_SETTINGS) {
+        // A backslash makes a space part of the value (process_postgres_switches in the server's source).
+        let value = value.replace('\\', "\\\\").replace(' ', "\\ ");
+        options.push(format!(" -c {name}={value}"));
+    }
+    command.env(CHILD_VARIABLE, options);
+}
 
 /// How often the first statement of a session is tried again when a tiny `statement_timeout` of the role cancels it.
 const FIRST_STATEMENT_TRIES: u32 = 50;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
-use postgres::CHILD_OPTIONS;
+use postgres::give_child_settings;
 
 use crate::Cluster;
 
@@ -26,7 +26,8 @@ impl Cluster {
     /// token of `\restrict`, under fixed settings, and with the rows of each table sorted, since a table has no order.
     pub fn dump_text(&self, database: &str) -> String {
         let mut command = self.client_command("pg_dump", database);
-        let mut dump = start(command.env("PGOPTIONS", CHILD_OPTIONS).stdout(Stdio::piped()));
+        give_child_settings(&mut command, []);
+        let mut dump = start(command.stdout(Stdio::piped()));
         let mut text = String::new();
         let mut output = BufReader::new(dump.stdout.take().expect("it was piped"));
         normalise(&mut output, &mut text);

@@ -1,9 +1,12 @@
 //! Values of sequences (PostgreSQL documentation, 9.17).
 
-use model::{Item, QualifiedName};
+use std::collections::BTreeMap;
+
+use model::{Inventory, Item, QualifiedName};
 
 use super::sql::Scope;
 use super::{InventoryError, hash};
+use crate::archive::{Toc, TocEntry};
 use crate::{Client, Spelling};
 
 /// The class of items that hold the value of a sequence.
@@ -24,6 +27,49 @@ pub fn sequence_value(quoted_name: &str, last_value: i64, is_called: bool) -> It
         acl: String::new(),
         definition: hash(&[&last_value.to_string(), if is_called { "called" } else { "not called" }]),
     }
+}
+
+/// `inventory` with the values of sequences that an archive of `pg_dump` holds.
+///
+/// Sequences go on counting under a snapshot, and the archive reads them later than the inventory does; a restore
+/// brings back what the archive read. A sequence of whose name the archive has no UTF-8 keeps its value.
+pub fn with_dumped_sequence_values(inventory: &Inventory, toc: &Toc) -> Inventory {
+    let dumped: BTreeMap<QualifiedName, (i64, bool)> = toc.entries.iter().filter_map(dumped_value).collect();
+    let items = inventory.items().iter().map(|item| {
+        let value = (item.class == SEQUENCE_VALUE).then(|| dumped.get(&unquoted(&item.name)?)).flatten();
+        value.map_or_else(|| item.clone(), |&(value, called)| sequence_value(&item.name, value, called))
+    });
+    Inventory::new(items.collect())
+}
+
+/// The sequence of an entry and its value: `SELECT pg_catalog.setval('…', 42, true);`.
+fn dumped_value(entry: &TocEntry) -> Option<(QualifiedName, (i64, bool))> {
+    if entry.desc != "SEQUENCE SET" {
+        return None;
+    }
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+    let name = QualifiedName::new(text(entry.namespace.as_ref()?)?, text(&entry.tag)?);
+    let statement = text(entry.defn.as_ref()?)?;
+    let mut arguments = statement.trim_end().strip_suffix(");")?.rsplitn(3, ", ");
+    let (called, value) = (arguments.next()?, arguments.next()?);
+    Some((name, (value.parse().ok()?, called.parse().ok()?)))
+}
+
+/// The name whose parts the server quoted where it had to.
+fn unquoted(name: &str) -> Option<QualifiedName> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    let mut letters = name.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.next_if_eq(&'"').is_some() => parts.last_mut()?.push('"'),
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(String::new()),
+            _ => parts.last_mut()?.push(letter),
+        }
+    }
+    let [schema, name] = <[String; 2]>::try_from(parts).ok()?;
+    Some(QualifiedName::new(schema, name))
 }
 
 /// Values of all wanted sequences. A sequence can only be read by its name, so this takes a statement for each

@@ -1,10 +1,8 @@
 //! Running `pg_restore`, one phase at a time.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::process::Command;
 
 use rustix::fs::MemfdFlags;
 
@@ -14,21 +12,11 @@ use super::{LoadError, Selection};
 use crate::archive::{self, ArchiveError, Toc};
 use crate::conninfo::ConnectOptions;
 use crate::process::{Input, Process, ProcessError};
+use crate::session;
 use crate::tools::Tools;
 
 /// From this major version on, `pg_restore` sets `transaction_timeout`, and servers know it.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
-
-/// The variable with which libpq passes command line options to the server.
-const SESSION_SETTINGS: &str = "PGOPTIONS";
-
-/// Settings of every session. A restore takes as long as it takes, and sees all rows or fails.
-const FIXED_SETTINGS: [(&str, &str); 4] = [
-    ("statement_timeout", "0"),
-    ("lock_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
-    ("row_security", "off"),
-];
 
 /// What is restored, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,8 +164,8 @@ impl<'a> Loader<'a> {
 
     fn start(&self, jobs: usize, input: Input) -> Result<Process, ProcessError> {
         let mut command = self.tools.command("pg_restore", Some(self.target));
-        let settings = self.session_settings(&command);
-        command.env(SESSION_SETTINGS, settings);
+        let chosen = self.options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        session::give_child_settings(&mut command, chosen);
         command.args(["--verbose", "--no-password", "--format=custom", "--dbname"]);
         command.arg(self.target.database_argument());
         if !self.old_server() {
@@ -220,19 +208,6 @@ impl<'a> Loader<'a> {
             return Err(LoadError::Restore { phase, object: None, message });
         }
         Ok(transcript.warnings)
-    }
-
-    /// The command line options of the sessions that `command` opens, behind those that it has already.
-    fn session_settings(&self, command: &Command) -> OsString {
-        let given = command.get_envs().find_map(|(name, value)| value.filter(|_| name == SESSION_SETTINGS));
-        let mut options = given.map(OsStr::to_owned).unwrap_or_default();
-        let chosen = self.options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in chosen.chain(FIXED_SETTINGS) {
-            // A backslash makes a space part of the value (process_postgres_switches in the server's source).
-            let value = value.replace('\\', "\\\\").replace(' ', "\\ ");
-            options.push(format!(" -c {name}={value}"));
-        }
-        options
     }
 }
 

@@ -1,7 +1,9 @@
 //! Inventories of databases that went through a dump, and of databases that changed.
 
+use chronavault_postgres::archive::Walker;
 use chronavault_postgres::{
-    Client, apply_session_settings, read_large_objects, sequence_value, take_inventory,
+    Client, Snapshot, SnapshotOptions, apply_session_settings, read_large_objects, sequence_value,
+    take_inventory, with_dumped_sequence_values,
 };
 use model::{Filters, Inventory};
 
@@ -142,6 +144,34 @@ fn every_change_is_one_difference() {
     client.execute("COMMIT; BEGIN").unwrap();
     take_inventory(&mut client, &Filters::default()).unwrap();
     assert_eq!(client.query_one(locks, &[]).unwrap().get(0), Some("0"), "locks are released");
+}
+
+/// Sequences go on under a snapshot, so what a dump holds is not what the inventory saw.
+#[test]
+fn a_sequence_that_counts_meanwhile_is_compared_with_the_dump() {
+    let server = Server::start();
+    server.create("d");
+    let create = "CREATE SCHEMA \"S.\"\"x\"; CREATE SEQUENCE \"S.\"\"x\".\"Zähler\"; CREATE SEQUENCE plain; CREATE SEQUENCE still";
+    server.client("d").execute(create).unwrap();
+    let mut snapshot = Snapshot::take(&server.options("d"), &SnapshotOptions::default()).unwrap();
+    let seen = take_inventory(snapshot.client(), &Filters::default()).unwrap();
+    let count = "SELECT nextval('plain'), nextval('plain'), nextval('\"S.\"\"x\".\"Zähler\"')";
+    server.client("d").execute(count).unwrap();
+    let arguments = ["-Fc", "--snapshot", snapshot.id()];
+    let dump = server.program("pg_dump", "d").args(arguments).output().unwrap();
+    snapshot.close().unwrap();
+    assert!(dump.status.success());
+    let mut walker = Walker::new(());
+    walker.feed(&dump.stdout).unwrap();
+    let (toc, ()) = walker.finish().unwrap();
+    let expected = with_dumped_sequence_values(&seen, &toc);
+    let changed = ["\"S.\"\"x\".\"Zähler\"", "public.plain"];
+    assert_eq!(
+        differences(&seen, &expected),
+        changed.map(|name| format!("sequence value {name} has another definition"))
+    );
+    assert!(expected.items().contains(&sequence_value("public.plain", 2, true)));
+    assert_eq!(differences(&expected, &inventory(&server, "d", &Filters::default())), Vec::<String>::new());
 }
 
 #[test]

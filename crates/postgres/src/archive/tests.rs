@@ -226,6 +226,52 @@ fn blocks_that_do_not_fit_the_table_of_contents_are_refused() {
     }
 }
 
+/// The archive as `pg_dump` leaves it when it can seek in its output: with the place of every block.
+fn with_places(bytes: &[u8]) -> Vec<u8> {
+    #[derive(Default)]
+    struct Blocks(Vec<DumpId>);
+    impl ArchiveSink for Blocks {
+        fn block(&mut self, entry: &TocEntry) -> Result<(), ArchiveError> {
+            self.0.push(entry.dump_id);
+            Ok(())
+        }
+    }
+    let mut walker = Walker::new(Blocks::default());
+    let mut places = BTreeMap::new();
+    for (at, byte) in bytes.iter().enumerate() {
+        walker.feed(&[*byte]).unwrap();
+        // A block is told with the last of the six bytes that begin it.
+        let begun = walker.sink_mut().0.drain(..).map(|id| (id, at as u64 - 5));
+        places.extend(begun);
+    }
+    with_toc(bytes, |toc| {
+        for entry in toc.entries.iter_mut().filter(|entry| entry.had_dumper) {
+            entry.data_state = DataState::Set;
+            entry.data_offset = places[&entry.dump_id];
+        }
+    })
+}
+
+#[test]
+fn places_of_blocks_are_checked_and_not_copied() {
+    for (_, bytes) in DUMPS {
+        let placed = with_places(bytes);
+        for size in [1, 5, 11, placed.len()] {
+            let mut walker = Walker::new(());
+            placed.chunks(size).for_each(|piece| walker.feed(piece).unwrap());
+            assert!(toc(&placed) == walker.finish().unwrap().0, "pieces of {size}");
+        }
+        let mut copied = Vec::new();
+        copy(&mut &placed[..], |_| true, &mut copied).unwrap();
+        assert_eq!(contents(&copied), contents(bytes));
+        let moved = with_toc(&placed, |toc| {
+            let entry = toc.entries.iter_mut().rfind(|entry| entry.had_dumper).unwrap();
+            entry.data_offset += 1;
+        });
+        assert!(matches!(check(&moved), Err(ArchiveError::Malformed { .. })));
+    }
+}
+
 #[test]
 fn other_files_and_versions_are_refused_by_name() {
     assert!(matches!(check(b"--\n-- PostgreSQL database dump\n--\n"), Err(ArchiveError::NotAnArchive)));

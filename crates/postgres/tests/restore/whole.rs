@@ -15,6 +15,10 @@ const TRICKY: &str = "
     CREATE EVENT TRIGGER a_see ON ddl_command_end EXECUTE FUNCTION public.see();
     COMMENT ON EVENT TRIGGER a_see IS 'sees';
     TRUNCATE public.seen;
+    GRANT CONNECT ON DATABASE books TO fixture_owner WITH GRANT OPTION;
+    SET SESSION AUTHORIZATION fixture_owner;
+    GRANT CONNECT ON DATABASE books TO \"fixture reader\";
+    RESET SESSION AUTHORIZATION;
 ";
 
 /// P6: with the rows of some tables in the archive and of others beside it, everything is back.

@@ -164,3 +164,32 @@ fn an_owner_without_special_rights_restores_and_replaces_a_database() {
     assert_eq!(database.finish("books", true).unwrap(), []);
     assert_eq!((text(&cluster, "books"), properties(&cluster, "books")), expected);
 }
+
+/// Databases sorted by ICU or by PostgreSQL itself come back sorted the same way.
+#[test]
+fn collations_of_every_provider_come_back() {
+    let cluster = testkit::Cluster::start();
+    let mut client = cluster.client("postgres");
+    // Made by initdb where the server was built with ICU.
+    let has_icu =
+        !client.query("SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'", &[]).unwrap().is_empty();
+    let mut locales = vec![("plain", "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")];
+    let major = client.server_major();
+    if has_icu && major >= 15 {
+        locales.push(("icu", "LOCALE_PROVIDER icu ICU_LOCALE 'de-u-co-phonebk'"));
+    }
+    if has_icu && major >= 16 {
+        locales.push(("rules", "LOCALE_PROVIDER icu ICU_LOCALE 'und' ICU_RULES '& a < g'"));
+    }
+    if major >= 17 {
+        locales.push(("builtin", "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"));
+    }
+    for (suffix, (name, locale)) in (0..).zip(locales) {
+        client.execute(&format!("CREATE DATABASE {name} TEMPLATE template0 {locale}")).unwrap();
+        let expected = properties(&cluster, name);
+        let restored = format!("{name}_restored");
+        new_database(&cluster, &expected, [suffix; 4]).finish(&restored, false).unwrap();
+        let found = properties(&cluster, &restored);
+        assert_eq!(chronavault_postgres::load::DatabaseProperties { name: name.into(), ..found }, expected);
+    }
+}

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use operations::Context;
+use operations::{Context, Observer};
 
 use crate::catalogue::Code;
 use crate::failure::Failure;
@@ -38,6 +38,16 @@ impl Surroundings {
             Failure::new(Code::Internal, format!("the system gives no random bits: {error}"))
         })?;
         Ok(Self { reporter: Reporter::new(screen, Cancel::install()?), tool_path, sandbox_parent })
+    }
+
+    /// Why an operation failed. Whatever broke after somebody asked to stop (children get the signals of a terminal, too)
+    /// broke because of that.
+    pub(crate) fn failure(&self, error: operations::Error) -> Failure {
+        self.reporter.finish();
+        if self.reporter.cancelled() {
+            return Failure::new(Code::Cancelled, operations::Error::Cancelled.to_string());
+        }
+        Failure::from(error)
     }
 
     /// The context to hand to an operation.

@@ -1,7 +1,12 @@
 //! Which code each typed error gets. The one place where a code is chosen for an error of another room.
 
+use std::error::Error;
+use std::io;
+
 use operations::postgres::load::LoadError;
-use operations::postgres::{Error as ServerError, ErrorKind as ServerErrorKind, SandboxError, SnapshotError};
+use operations::postgres::{
+    Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, SandboxError, SnapshotError,
+};
 use repository::{InitError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
 use storage::StoreError;
@@ -135,23 +140,42 @@ fn of_server(error: &ServerError) -> Code {
     }
 }
 
-/// The code of the server's error that is behind `error`, or `otherwise`.
-fn behind(error: &(dyn std::error::Error + 'static), otherwise: Code) -> Code {
+/// The code of the error of the server or of the repository that is behind `error`, or `otherwise`.
+fn behind(error: &(dyn Error + 'static), otherwise: Code) -> Code {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let boxed = error.downcast_ref::<Box<ServerError>>().map(Box::as_ref);
-        if let Some(error) = error.downcast_ref::<ServerError>().or(boxed) {
-            return of_server(error);
+        if let Some(code) = known(error) {
+            return code;
         }
-        cause = error.source();
+        // An error of ours that went through a reader or writer is inside an `io::Error`, which skips it as a source.
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = match inside {
+            Some(inside) => Some(inside),
+            None => error.source(),
+        };
     }
     otherwise
+}
+
+/// The code of `error` itself, where its type tells.
+fn known(error: &(dyn Error + 'static)) -> Option<Code> {
+    let boxed = error.downcast_ref::<Box<ServerError>>().map(Box::as_ref);
+    if let Some(error) = error.downcast_ref::<ServerError>().or(boxed) {
+        return Some(of_server(error));
+    }
+    if let Some(error) = error.downcast_ref::<repository::Error>() {
+        return Some(of_repository(error));
+    }
+    if let Some(error) = error.downcast_ref::<operations::Error>() {
+        return Some(of_operation(error));
+    }
+    error.downcast_ref::<StoreError>().map(of_store)
 }
 
 fn of_snapshot(error: &SnapshotError) -> Code {
     match error {
         SnapshotError::Statement(_) | SnapshotError::Session(_) => behind(error, Code::ServerFailed),
-        SnapshotError::Filter(_) => behind(error, Code::BackupFilters),
+        SnapshotError::Filter(error) => behind(error, Code::BackupFilters),
         SnapshotError::Unreadable { .. } => Code::ServerPrivileges,
         SnapshotError::RowsHidden { .. } => Code::ServerRowSecurity,
         SnapshotError::Locked { .. } => Code::ServerLocked,
@@ -166,7 +190,7 @@ fn of_load(error: &LoadError) -> Code {
         LoadError::UnknownTable { .. } | LoadError::AmbiguousTable { .. } => Code::TableMissing,
         LoadError::TableExists { .. } => Code::TableExists,
         LoadError::Locale { .. } => Code::TargetLocale,
-        LoadError::Archive(_) => Code::ArchiveIncomplete,
+        LoadError::Archive(error) => behind(error, Code::ArchiveIncomplete),
         LoadError::Restore { .. } | LoadError::Process { .. } => Code::TargetFailed,
         LoadError::Memory(_) => Code::Internal,
         LoadError::Database { .. } | LoadError::Role { .. } | LoadError::Query { .. } => {
@@ -200,13 +224,16 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Server(error) => of_server(error),
         Error::Snapshot(error) => of_snapshot(error),
         Error::Tools(_) => Code::ToolsMissing,
-        Error::Process(_) | Error::Pipe(_) => Code::ToolsFailed,
-        Error::Archive(_) => Code::ArchiveIncomplete,
-        Error::Session(_)
-        | Error::TakeInventory(_)
-        | Error::PreflightQuery(_)
-        | Error::ReadRows { .. }
-        | Error::LoadRows { .. } => behind(error, Code::ServerFailed),
+        Error::Process(_) => Code::ToolsFailed,
+        Error::Pipe(error) => behind(error, Code::ToolsFailed),
+        Error::Archive(error) => behind(error, Code::ArchiveIncomplete),
+        Error::Session(error) => behind(error, Code::ServerFailed),
+        Error::TakeInventory(error) => behind(error, Code::ServerFailed),
+        Error::PreflightQuery(PreflightError::Filter(error)) | Error::Filter(error) => {
+            behind(error, Code::BackupFilters)
+        }
+        Error::PreflightQuery(error) => behind(error, Code::ServerFailed),
+        Error::ReadRows { source, .. } | Error::LoadRows { source, .. } => of_server(source),
         Error::Preflight(_) => Code::ServerPreflight,
         Error::LargerThanLimit { .. } => Code::BackupTooLarge,
         Error::Load(error) => of_load(error),
@@ -217,9 +244,8 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::TargetMissing { .. } => Code::TargetMissing,
         Error::TargetNotEmpty { .. } => Code::TargetNotEmpty,
         Error::RolesMissing { .. } => Code::RolesMissing,
-        Error::Filter(_) => behind(error, Code::BackupFilters),
         Error::Json { .. } => Code::Internal,
-        Error::Output(_) => Code::OutputFailed,
+        Error::Output(error) => behind(error, Code::OutputFailed),
         Error::Cancelled => Code::Cancelled,
     }
 }

@@ -44,10 +44,12 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
     let repository = opening::repository(&settings)?;
     let surroundings = Surroundings::new(screen, &settings)?;
     let context = surroundings.context();
-    let report = operations::backup(&repository, &request, &context)?;
+    let report =
+        operations::backup(&repository, &request, &context).map_err(|error| surroundings.failure(error))?;
     let verified = if backup.verification {
         let request = VerifyRequest { level: Level::Restore, jobs: backup.jobs };
-        Some(operations::verify(&repository, &report.manifest.id, request, &context))
+        let verified = operations::verify(&repository, &report.manifest.id, request, &context);
+        Some(verified.map_err(|error| surroundings.failure(error)))
     } else {
         None
     };
@@ -78,7 +80,7 @@ fn request(
 
 fn answer(
     report: &BackupReport,
-    verified: Option<Result<VerifyReport, operations::Error>>,
+    verified: Option<Result<VerifyReport, Failure>>,
     warnings: &[Warning],
 ) -> Result<Answer, Failure> {
     let manifest = &report.manifest;
@@ -95,10 +97,10 @@ fn answer(
             failure = verify::failure(&report);
             verification = Some(VerifyBody::from(&report));
         }
-        Some(Err(error)) => {
-            let cause = Failure::from(error);
+        Some(Err(cause)) => {
+            let exit = if cause.code == Code::Cancelled { cause.exit() } else { Exit::NotVerified };
             let message = format!("{} is stored, but could not be verified: {}", manifest.id, cause.message);
-            failure = Some(cause.with_message(message).with_exit(Exit::NotVerified));
+            failure = Some(cause.with_message(message).with_exit(exit));
         }
     }
     Ok(Answer::new(text, &Body { backup, verification })?.failing(failure).needing_person(needs_person))

@@ -146,7 +146,8 @@ impl Story {
     fn back_up(&mut self, repository: &Repository, title: &'static str) -> Result<BackupReport, Failure> {
         let began = Instant::now();
         let request = self.request();
-        let report = operations::backup(repository, &request, &self.surroundings.context())?;
+        let report = operations::backup(repository, &request, &self.surroundings.context())
+            .map_err(|error| self.surroundings.failure(error))?;
         let manifest = &report.manifest;
         let detail = format!(
             "{} as text, stored in {} (reused {})",
@@ -175,7 +176,8 @@ impl Story {
         let began = Instant::now();
         let id = &backup.manifest.id;
         let request = VerifyRequest { level: Level::Restore, jobs: self.backup.jobs };
-        let report = operations::verify(repository, id, request, &self.surroundings.context())?;
+        let report = operations::verify(repository, id, request, &self.surroundings.context())
+            .map_err(|error| self.surroundings.failure(error))?;
         if let Some(failure) = verify::failure(&report) {
             return Err(failure);
         }
@@ -206,7 +208,8 @@ impl Story {
             jobs: self.backup.jobs,
         };
         let context = self.surroundings.context();
-        let report = operations::restore(repository, &backup.manifest.id, &request, &context)?;
+        let report = operations::restore(repository, &backup.manifest.id, &request, &context)
+            .map_err(|error| self.surroundings.failure(error))?;
         self.tell("restore it", amount(report.tables, report.rows), began);
         Ok(())
     }
@@ -216,7 +219,8 @@ impl Story {
         let began = Instant::now();
         let id = &backup.manifest.id;
         let context = self.surroundings.context();
-        let problems = operations::compare(repository, id, &self.database, self.backup.jobs, &context)?;
+        let problems = operations::compare(repository, id, &self.database, self.backup.jobs, &context)
+            .map_err(|error| self.surroundings.failure(error))?;
         if let Some(first) = problems.first() {
             let message = format!("the restored database differs: {}: {}", first.object, first.message);
             return Err(Failure::new(Code::VerifyFailed, message));

@@ -97,7 +97,9 @@ impl Export<'_> {
             FormatArg::Custom => ExportFormat::Custom,
         };
         let context = self.surroundings.context();
-        operations::export(self.repository, self.id, &self.args.tables, format, out, &context)?;
+        operations::export(self.repository, self.id, &self.args.tables, format, out, &context)
+            .map_err(|error| self.surroundings.failure(error))?;
+        self.surroundings.reporter.finish();
         out.flush()
             .map_err(|error| Failure::new(Code::OutputFailed, format!("cannot write the export: {error}")))
     }

@@ -61,7 +61,8 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
     let repository = opening::repository(&settings)?;
     let id = opening::backup(&repository, &args.backup, args.source.as_deref())?;
     let surroundings = Surroundings::new(screen, &settings)?;
-    let report = operations::restore(&repository, &id, &request, &surroundings.context())?;
+    let report = operations::restore(&repository, &id, &request, &surroundings.context())
+        .map_err(|error| surroundings.failure(error))?;
     surroundings.reporter.finish();
     let warnings = surroundings.reporter.take_warnings();
     let needs_person = warnings.iter().any(catalogue::needs_person);

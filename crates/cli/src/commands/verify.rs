@@ -97,7 +97,8 @@ pub(super) fn run(args: &VerifyArgs, session: Session) -> Result<Answer, Failure
         if args.all {
             screen.note(&format!("verifying {id}"));
         }
-        reports.push(operations::verify(&repository, id, request, &surroundings.context())?);
+        let report = operations::verify(&repository, id, request, &surroundings.context());
+        reports.push(report.map_err(|error| surroundings.failure(error))?);
     }
     surroundings.reporter.finish();
     let warnings = surroundings.reporter.take_warnings();

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod damage;
 mod harness;
 mod init;
+mod round_trip;
+mod server;
 mod settings;
+mod signals;
 mod usage;

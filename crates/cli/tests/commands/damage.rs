@@ -1,0 +1,79 @@
+//! A repository that was changed behind our back: the verification fails with status 3, and names the object.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use testkit::Cluster;
+
+use crate::harness::{KEY, Place};
+
+/// The files of the repository whose names end so.
+fn files(directory: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, end));
+        } else if path.to_string_lossy().ends_with(end) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn damage_is_found_named_and_survived() {
+    let cluster = Cluster::start();
+    // Rows that do not compress, so that they are what is in the middle of the pack.
+    cluster.psql("postgres", "CREATE TABLE entry AS SELECT n, md5(n::text) FROM generate_series(1, 20000) n");
+    let place =
+        Place::new().with("BACKUP_ENCRYPTION_KEY", KEY).with("DATABASE_URL", &cluster.url("postgres"));
+    place.run(&["init"]).succeeds();
+    place.run(&["backup", "--no-verify"]).succeeds();
+    let root = place.path("backups/isolated");
+
+    let pack =
+        files(&root, ".pack").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    flip(&pack);
+    for level in ["objects", "contents", "restore"] {
+        let said = place.run(&["verify", "latest", "--level", level, "--json"]);
+        said.fails(3, "verify.failed", "did not verify");
+        let said = said.json();
+        assert_eq!((&said["outcome"], &said["error"]["code"]), (&"failed".into(), &"verify.failed".into()));
+        let problem = &said["problems"][0];
+        assert_eq!(problem["code"], "object.changed", "{said}");
+        assert!(pack.ends_with(problem["object"].as_str().unwrap()), "{said}");
+        assert!(!problem["hint"].as_str().unwrap().is_empty());
+    }
+    let said = place.run(&["verify", "--all"]);
+    assert!(said.fails(3, "verify.failed", ".pack").out.contains("[object.changed]"), "{said:?}");
+    let listed = place.run(&["list"]);
+    assert!(listed.succeeds().out.contains("FAILED"), "{listed:?}");
+    let to = cluster.url("again");
+    place.run(&["restore", "latest", "--to", &to, "--create"]).fails(1, "object.changed", ".pack");
+    let there = cluster.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE '%again%'");
+    assert_eq!(there.trim(), "0", "nothing half restored is left");
+
+    // A damaged backup hides no other.
+    let second = place.run(&["backup", "--no-verify", "--json"]).json()["id"].as_str().unwrap().to_owned();
+    let manifest = files(&root, ".manifest").into_iter().min().unwrap();
+    flip(&manifest);
+    let listed = place.run(&["list"]);
+    assert_eq!(listed.exit, 4, "{listed:?}");
+    assert!(listed.out.contains(&second) && listed.err.contains("warning[object.changed]"), "{listed:?}");
+    let first = manifest.file_stem().unwrap().to_string_lossy().into_owned();
+    assert_eq!(place.run(&["list", "--json"]).json()["unreadable"][0]["id"], first.as_str());
+    place.run(&["show", &first]).fails(1, "object.changed", &first);
+
+    // Lost altogether.
+    fs::remove_file(root.join("chronavault.json")).unwrap();
+    place.run(&["list"]).fails(1, "repository.head_missing", "chronavault.json");
+    place.run(&["init"]).fails(1, "repository.head_missing", "chronavault.json");
+}

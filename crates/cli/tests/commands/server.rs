@@ -1,0 +1,86 @@
+//! Servers that cannot be reached or refuse: one sentence, the right code, no password.
+
+use testkit::Cluster;
+
+use crate::harness::{KEY, Place};
+
+fn place(url: &str) -> Place {
+    let place = Place::new().with("BACKUP_ENCRYPTION_KEY", KEY).with("DATABASE_URL", url);
+    place.run(&["init"]).succeeds();
+    place
+}
+
+#[test]
+fn a_server_that_is_not_there() {
+    let place = place("postgres://u:hunter2@127.0.0.1:1/books");
+    place.run(&["backup"]).fails(1, "server.unreachable", "127.0.0.1:1");
+    let said = place.run(&["backup", "--json"]);
+    assert_eq!(said.json()["error"]["code"], "server.unreachable");
+    let socket = place.path("none").display().to_string();
+    let place = place.with("DATABASE_URL", &format!("host={socket} dbname=books user=u password=hunter2"));
+    place.run(&["backup"]).fails(1, "server.unreachable", "none");
+}
+
+#[test]
+fn a_server_that_refuses() {
+    let cluster = Cluster::with(|options| {
+        options.tcp = true;
+        options.access.push("host all all 127.0.0.1/32 scram-sha-256".to_owned());
+    });
+    cluster.psql(
+        "postgres",
+        "CREATE ROLE clerk LOGIN PASSWORD 'right horse'; CREATE DATABASE books;
+         CREATE TABLE secret (id int);",
+    );
+    let port = cluster.sandbox().port();
+    let url = |user: &str, database: &str| format!("postgres://{user}@127.0.0.1:{port}/{database}");
+    let place = place(&url("clerk:hunter2", "books"));
+    place.run(&["backup"]).fails(1, "server.password", "clerk");
+    let run = |url: &str| {
+        crate::harness::Said::from(place.command(&["backup"]).env("DATABASE_URL", url).output().unwrap())
+    };
+    run(&url("clerk", "books")).fails(1, "server.password", "password");
+    run(&url("nobody:hunter2", "books")).fails(1, "server.password", "nobody");
+    run(&url("clerk:right%20horse", "nothing")).fails(1, "server.database", "nothing");
+    let said = run(&url("clerk:right%20horse", "postgres"));
+    assert_eq!(said.exit, 1, "{said:?}");
+    assert!(said.err.contains("secret") && !said.err.contains("right horse"), "{said:?}");
+
+    // A password on the command line works, and is warned about without being repeated.
+    let to = format!("postgres://clerk:right%20horse@127.0.0.1:{port}/nothing");
+    let said = place.run(&["restore", "latest", "--to", &to]);
+    assert!(said.err.contains("warning[password.visible]"), "{said:?}");
+    assert!(!said.err.contains("right%20horse") && !said.err.contains("right horse"), "{said:?}");
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
+    let cluster = Cluster::start();
+    let place = Place::new();
+    let said = place.run(&["doctor", "--json"]);
+    assert_eq!(said.exit, 1, "{said:?}");
+    let codes = |json: &serde_json::Value| -> Vec<String> {
+        let findings = json["findings"].as_array().unwrap().clone();
+        assert!(
+            findings.iter().all(|f| f["state"] == "ok" || !f["hint"].as_str().unwrap().is_empty()),
+            "{json}"
+        );
+        findings
+            .iter()
+            .filter(|f| f["state"] != "ok")
+            .map(|f| f["code"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(codes(&said.json()), ["key.missing", "settings.no_source"]);
+    assert_eq!(said.json()["error"]["code"], "doctor.found");
+
+    let place = place.with("DATABASE_URL", &cluster.url("postgres")).with("BACKUP_ENCRYPTION_KEY", KEY);
+    assert_eq!(codes(&place.run(&["doctor", "--json"]).json()), ["repository.missing"]);
+    place.run(&["init"]).succeeds();
+    let said = place.run(&["doctor"]);
+    said.succeeds();
+    for word in ["PostgreSQL 1", "client programs", "the repository opens", "are free"] {
+        assert!(said.out.contains(word), "{word}: {said:?}");
+    }
+    assert_eq!(codes(&place.run(&["doctor", "--json"]).json()), Vec::<String>::new());
+}

@@ -1166,8 +1166,10 @@ def instructions(backup: Backup, output_path: str) -> str:
         "  2. the database:",
         f"       {here}/load.sh NEWDB",
     ]
-    proof = next(backup.proofs(), None)
-    if proof is not None:
+    proofs = list(backup.proofs())
+    if proofs:
+        # Levels below a restore prove nothing, so one of them does not hide an older restore.
+        proof = next((proof for proof in proofs if proof.level == "restore"), proofs[0])
         lines += ["", f"Its last verification, on {proof.at}: {proof.outcome} (level {proof.level})."]
     if backup.manifest.logical.value.get("globals_without_passwords"):
         lines += ["", "The roles have no passwords in this backup: the role that made it was not allowed to read them."]
@@ -1179,8 +1181,10 @@ def instructions(backup: Backup, output_path: str) -> str:
 
 def read_holder_key(environment: Any) -> bytes:
     text, path = environment.get("BACKUP_ENCRYPTION_KEY"), environment.get("BACKUP_ENCRYPTION_KEY_FILE")
+    if text and path:
+        raise Failure("BACKUP_ENCRYPTION_KEY and BACKUP_ENCRYPTION_KEY_FILE are both set; set one of them", EXIT_USAGE)
     origin = "BACKUP_ENCRYPTION_KEY"
-    if not text and path:
+    if path:
         origin = path
         with open(path, encoding="ascii", errors="replace") as file:
             text = file.read(1024)

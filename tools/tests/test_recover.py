@@ -74,8 +74,10 @@ class WholeBackups(RecoverTest):
         self.sample()
         key_file = self.directory / "key"
         key_file.write_text(HOLDER_KEY.hex().upper() + "\n")
-        done = self.run_recover(key="", environment={"BACKUP_ENCRYPTION_KEY_FILE": str(key_file)})
+        variables = {"BACKUP_ENCRYPTION_KEY_FILE": str(key_file)}
+        done = self.run_recover(key="", environment=variables)
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.run_recover(environment=variables).returncode, 2, "both are set")
 
     def test_the_directory_above_the_repository_will_do(self):
         sample = self.sample("repository/isolated")
@@ -330,6 +332,7 @@ class Proofs(RecoverTest):
         shutil.rmtree(self.output)
         sample.put_proof("2026-11-23-130000-ffffff", outcome="failed")
         sample.put_proof("2026-11-24-130000-000000", at="2026-11-24T13:00:00Z")
+        sample.put_proof("2026-11-25-130000-000000", at="2026-11-25T13:00:00Z", level="objects", outcome="sound")
         (self.directory / f"repository/proofs/{BACKUP}/a-leftover.tmp").write_bytes(b"x")
         done = self.run_recover()
         self.assertIn("on 2026-11-24T13:00:00Z: proven (level restore)", done.stdout)

@@ -72,7 +72,8 @@ pub fn take_inventory(client: &mut Client, filters: &Filters) -> Result<Inventor
     client.execute("SAVEPOINT inventory")?;
     let items = session::in_utf8(client, |client| {
         let selection = filter::select(client, filters)?;
-        let scope = Scope { selection: &selection, major: client.server_major() };
+        let row = client.query_one("SELECT pg_catalog.current_setting('is_superuser') = 'on'", &[])?;
+        let scope = Scope { selection: &selection, major: client.server_major(), superuser: row.is_true(0) };
         let mut items = Vec::new();
         for sql in queries(&scope) {
             items.extend(client.query(&sql, &[])?.iter().map(item).collect::<Result<Vec<_>, _>>()?);

@@ -17,8 +17,10 @@ pub(super) fn queries(scope: &Scope<'_>) -> Vec<String> {
             servers(),
             user_mappings(),
             publications(scope.major),
-            subscriptions(),
         ]);
+        if scope.superuser {
+            queries.push(subscriptions());
+        }
     }
     queries
 }
@@ -28,7 +30,7 @@ fn database() -> String {
     format!(
         "SELECT 'database', 'this database', {owner}, {acl}, \
            json_build_array(pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, d.datconnlimit, \
-             to_jsonb(d) ->> 'datlocprovider', \
+             coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'), \
              coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'))::text, '' \
          FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
         owner = owner("d.datdba"),
@@ -175,7 +177,8 @@ fn publications(major: u32) -> String {
     )
 }
 
-/// Without the connection, which holds a password, and without whether it is enabled: a restored one never is.
+/// Without the connection, which holds a password, and without whether it is enabled: a restored one never is. Only a
+/// superuser has subscriptions in a dump.
 fn subscriptions() -> String {
     format!(
         "SELECT 'subscription', quote_ident(s.subname), {owner}, '', \

@@ -9,6 +9,7 @@ use crate::filter::Selection;
 pub(super) struct Scope<'a> {
     pub(super) selection: &'a Selection,
     pub(super) major: u32,
+    pub(super) superuser: bool,
 }
 
 impl Scope<'_> {

@@ -156,7 +156,7 @@ fn publications(major: u32) -> String {
             "(SELECT array_agg(a.attname ORDER BY a.attname) FROM pg_catalog.pg_attribute a \
               WHERE a.attrelid = t.prrelid AND a.attnum = ANY (t.prattrs))",
             "pg_catalog.pg_get_expr(t.prqual, t.prrelid)",
-            "(SELECT json_agg(s.pnnspid::pg_catalog.regnamespace::text ORDER BY s.pnnspid::pg_catalog.regnamespace::text) \
+            "(SELECT json_agg(s.pnnspid::pg_catalog.regnamespace::text ORDER BY s.pnnspid::pg_catalog.regnamespace::text COLLATE \"C\") \
               FROM pg_catalog.pg_publication_namespace s WHERE s.pnpubid = p.oid)",
         )
     } else {
@@ -165,11 +165,11 @@ fn publications(major: u32) -> String {
     format!(
         "SELECT 'publication', quote_ident(p.pubname), {owner}, '', \
            json_build_array(p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot, \
-             to_jsonb(p) ->> 'pubgencols', {schemas}, \
+             coalesce(to_jsonb(p) ->> 'pubgencols', 'n'), {schemas}, \
              (SELECT json_agg(json_build_array(t.prrelid::pg_catalog.regclass::text, {columns}) \
-                ORDER BY t.prrelid::pg_catalog.regclass::text) \
+                ORDER BY t.prrelid::pg_catalog.regclass::text COLLATE \"C\") \
               FROM pg_catalog.pg_publication_rel t WHERE t.prpubid = p.oid))::text, \
-           (SELECT string_agg({filter}, E'\\x1e' ORDER BY t.prrelid::pg_catalog.regclass::text) \
+           (SELECT string_agg({filter}, E'\\x1e' ORDER BY t.prrelid::pg_catalog.regclass::text COLLATE \"C\") \
             FROM pg_catalog.pg_publication_rel t WHERE t.prpubid = p.oid) \
          FROM pg_catalog.pg_publication p WHERE {not_member}",
         owner = owner("p.pubowner"),

@@ -54,10 +54,10 @@ fn relations(scope: &Scope<'_>) -> String {
              am.amname, nullif(c.reloftype, 0)::pg_catalog.regtype::text, c.relrowsecurity, c.relforcerowsecurity, \
              (SELECT json_agg(i.inhparent::pg_catalog.regclass::text ORDER BY i.inhseqno) \
               FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), \
-             CASE WHEN c.relkind = 'm' THEN c.relispopulated AND {data} END, s.srvname, {ftoptions}, columns.exact)::text, \
+             CASE WHEN c.relkind = 'm' THEN c.relispopulated AND {data} END, s.srvname, {ftoptions}, columns.exact, {reads})::text, \
            concat_ws(E'\\x1e', columns.defaults, pg_catalog.pg_get_partkeydef(c.oid), \
              pg_catalog.pg_get_expr(c.relpartbound, c.oid), \
-             CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END) \
+             CASE WHEN c.relkind IN ('v', 'm') THEN E'\\x1d' || pg_catalog.pg_get_viewdef(c.oid) END) \
          FROM wanted c LEFT JOIN columns ON columns.oid = c.oid LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
            LEFT JOIN pg_catalog.pg_class toast ON toast.oid = c.reltoastrelid \
            LEFT JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = c.oid \
@@ -75,6 +75,7 @@ fn relations(scope: &Scope<'_>) -> String {
         toast_options = sorted("toast.reloptions"),
         data = scope.selection.data_sql("c.oid"),
         ftoptions = sorted("f.ftoptions"),
+        reads = reads("r.ev_class = c.oid"),
     )
 }
 
@@ -124,12 +125,23 @@ fn triggers(scope: &Scope<'_>) -> String {
 
 fn rules(scope: &Scope<'_>) -> String {
     format!(
-        "SELECT 'rule', format('%I.%I.%I', n.nspname, c.relname, r.rulename), '', '', r.ev_enabled::text, \
-           pg_catalog.pg_get_ruledef(r.oid) \
-         FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class \
+        "SELECT 'rule', format('%I.%I.%I', n.nspname, c.relname, x.rulename), '', '', \
+           json_build_array(x.ev_enabled, {reads})::text, E'\\x1d' || pg_catalog.pg_get_ruledef(x.oid) \
+         FROM pg_catalog.pg_rewrite x JOIN pg_catalog.pg_class c ON c.oid = x.ev_class \
            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE r.rulename <> '_RETURN' AND {}",
-        scope.relation()
+         WHERE x.rulename <> '_RETURN' AND {wanted}",
+        reads = reads("r.oid = x.oid"),
+        wanted = scope.relation(),
+    )
+}
+
+/// The relations that a rule of `pg_rewrite r` refers to: its text, as it is compared, leaves out their schemas.
+fn reads(rule: &str) -> String {
+    format!(
+        "(SELECT json_agg(DISTINCT d.refobjid::pg_catalog.regclass::text COLLATE \"C\") FROM pg_catalog.pg_rewrite r \
+           JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid \
+             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'n' \
+             AND d.refobjid <> r.ev_class WHERE {rule})"
     )
 }
 

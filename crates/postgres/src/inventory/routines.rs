@@ -20,7 +20,8 @@ pub(super) fn queries(scope: &Scope<'_>) -> Vec<String> {
 
 /// A body that is a string is compared as it is; one that is parsed (`BEGIN ATOMIC`, from 14 on) as an expression.
 fn functions(scope: &Scope<'_>) -> String {
-    let body = if scope.major >= 14 { "pg_catalog.pg_get_function_sqlbody(p.oid)" } else { "NULL" };
+    let body =
+        if scope.major >= 14 { "E'\\x1d' || pg_catalog.pg_get_function_sqlbody(p.oid)" } else { "NULL" };
     format!(
         "SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' WHEN 'w' THEN 'window function' \
              ELSE 'function' END, p.oid::pg_catalog.regprocedure::text, {owner}, {acl}, \
@@ -75,14 +76,14 @@ fn operator_families(scope: &Scope<'_>) -> String {
              (SELECT json_agg(json_build_array(pg_catalog.format_type(o.amoplefttype, NULL), \
                 pg_catalog.format_type(o.amoprighttype, NULL), o.amopstrategy, o.amoppurpose, \
                 o.amopopr::pg_catalog.regoperator::text, sf.opfname) \
-                ORDER BY o.amopstrategy, pg_catalog.format_type(o.amoplefttype, NULL), \
-                  pg_catalog.format_type(o.amoprighttype, NULL), o.amoppurpose) \
+                ORDER BY o.amopstrategy, pg_catalog.format_type(o.amoplefttype, NULL) COLLATE \"C\", \
+                  pg_catalog.format_type(o.amoprighttype, NULL) COLLATE \"C\", o.amoppurpose) \
               FROM pg_catalog.pg_amop o LEFT JOIN pg_catalog.pg_opfamily sf ON sf.oid = o.amopsortfamily \
               WHERE o.amopfamily = f.oid), \
              (SELECT json_agg(json_build_array(pg_catalog.format_type(p.amproclefttype, NULL), \
                 pg_catalog.format_type(p.amprocrighttype, NULL), p.amprocnum, p.amproc::pg_catalog.regprocedure::text) \
-                ORDER BY p.amprocnum, pg_catalog.format_type(p.amproclefttype, NULL), \
-                  pg_catalog.format_type(p.amprocrighttype, NULL)) \
+                ORDER BY p.amprocnum, pg_catalog.format_type(p.amproclefttype, NULL) COLLATE \"C\", \
+                  pg_catalog.format_type(p.amprocrighttype, NULL) COLLATE \"C\") \
               FROM pg_catalog.pg_amproc p WHERE p.amprocfamily = f.oid))::text, '' \
          FROM pg_catalog.pg_opfamily f JOIN pg_catalog.pg_namespace n ON n.oid = f.opfnamespace \
            JOIN pg_catalog.pg_am am ON am.oid = f.opfmethod WHERE {schema} AND {not_member}",

@@ -15,13 +15,14 @@ pub(super) fn queries(scope: &Scope<'_>) -> Vec<String> {
     ]
 }
 
+/// The multirange type of a range type, where it is not called as it would be by itself: versions before 14 have none.
+const MULTIRANGE: &str = "(SELECT m.typname FROM pg_catalog.pg_type m WHERE m.oid = r.rngmultitypid \
+    AND m.typname NOT IN (regexp_replace(t.typname, 'range', 'multirange'), t.typname || '_multirange'))";
+
 /// Composite types are relations; row types, arrays and multiranges come with what they are made for.
 fn types(scope: &Scope<'_>) -> String {
     let (subscript, multirange) = if scope.major >= 14 {
-        (
-            "nullif(t.typsubscript, 0)::pg_catalog.regprocedure::text",
-            "pg_catalog.format_type(r.rngmultitypid, NULL)",
-        )
+        ("nullif(t.typsubscript, 0)::pg_catalog.regprocedure::text", MULTIRANGE)
     } else {
         ("NULL", "NULL")
     };

@@ -32,6 +32,7 @@ use self::sql::Scope;
 use crate::filter::{self, FilterError};
 use crate::{Client, Error, session};
 
+pub use database::EXTENSION_VERSION;
 pub use large_objects::{LargeObjects, read_large_objects};
 pub use sequences::{SEQUENCE_VALUE, sequence_value, with_dumped_sequence_values};
 

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use model::{Filters, QualifiedName, RowHasher, RowProof};
-use postgres::{Client, ConnectOptions, PageRange, Table, check_foreign_keys, list_tables, take_inventory};
+use model::{Difference, Filters, QualifiedName, RowHasher, RowProof};
+use postgres::{
+    Client, ConnectOptions, EXTENSION_VERSION, PageRange, Table, check_foreign_keys, list_tables,
+    take_inventory,
+};
 
 use crate::opened::Opened;
 use crate::progress::Progress;
@@ -52,8 +55,11 @@ fn inventory(backup: &Opened, client: &mut Client) -> Result<Vec<Problem>, Error
     let found = take_inventory(client, &backup.record.filters)?;
     client.execute("COMMIT")?;
     let differences = backup.inventory()?.differences(&found);
+    // A restore gets the version of an extension that is installed, as it must.
+    let matters = |difference: &Difference| !matches!(difference, Difference::Changed { expected, .. } if expected.class == EXTENSION_VERSION);
     Ok(differences
         .into_iter()
+        .filter(matters)
         .map(|difference| Problem {
             code: "inventory.differs",
             object: difference.object(),

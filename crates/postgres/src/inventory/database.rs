@@ -74,12 +74,17 @@ fn default_privileges(scope: &Scope<'_>) -> String {
     )
 }
 
+/// The class of items that hold the version of an extension. A restored database has the version that is installed, so it
+/// is for the caller to say whether a difference matters.
+pub const EXTENSION_VERSION: &str = "extension version";
+
 /// A dump names no version and no owner of an extension: it gets the version that is installed, and who restores owns it.
 fn extensions() -> String {
-    "SELECT x.class, quote_ident(e.extname), '', '', CASE x.class WHEN 'extension' THEN n.nspname::text ELSE e.extversion END, '' \
+    format!(
+        "SELECT x.class, quote_ident(e.extname), '', '', CASE x.class WHEN 'extension' THEN n.nspname::text ELSE e.extversion END, '' \
      FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace, \
-       LATERAL (VALUES ('extension'), ('extension version')) x(class) WHERE e.oid >= 16384"
-        .into()
+       LATERAL (VALUES ('extension'), ('{EXTENSION_VERSION}')) x(class) WHERE e.oid >= 16384"
+    )
 }
 
 fn languages() -> String {

@@ -39,8 +39,8 @@ fn a_repository_of_format_1_still_restores() {
     let repository = Repository::open(store, &HolderKey::parse(KEY).unwrap()).unwrap();
     let ids = repository.ids().unwrap();
     assert_eq!(ids.len(), 2);
-    for id in &ids {
-        let expected = if id.as_str().ends_with("db6925") { 40_123 } else { 40_223 };
+    // Newest first.
+    for (id, expected) in ids.iter().zip([40_123, 40_023]) {
         let request = VerifyRequest { level: Level::Restore, jobs: 2 };
         let verified = Scene::context(|context| operations::verify(&repository, id, request, context))
             .unwrap_or_else(|error| panic!("{}", chain(&error)));

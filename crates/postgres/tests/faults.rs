@@ -129,7 +129,9 @@ fn a_session_that_is_ended_in_the_middle_is_a_lost_connection() {
     });
     let result = client.copy_out(MANY_ROWS, &mut sink);
     let Err(CopyError::Postgres(error)) = result else { panic!("{result:?}") };
-    assert_eq!((error.kind(), error.code()), (ErrorKind::ConnectionLost, Some("57P01")), "{error}");
+    assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
+    // A backend that is ended while it waits for us to read goes without a word (`ProcessClientWriteInterrupt`).
+    assert!(matches!(error.code(), None | Some("57P01")), "{error}");
     assert!(seen < 20_000_000);
     assert!(client.execute("SELECT 1").is_err());
 

@@ -4,17 +4,25 @@
 //! environment, no randomness and no async; `now` and random bits are arguments.
 
 mod backup_id;
+mod cluster_id;
+mod cluster_path;
 mod filters;
 mod inventory;
 mod kind;
+mod lsn;
 mod name;
 mod row_proof;
 mod size;
+mod wal_name;
 
 pub use backup_id::{BackupId, ParseBackupIdError};
+pub use cluster_id::{ParseIdError, SystemId, TimelineId};
+pub use cluster_path::{ClusterPath, ParseClusterPathError};
 pub use filters::Filters;
 pub use inventory::{Class, Difference, Inventory, Item};
 pub use kind::{Kind, Level, Outcome, ParseWordError};
+pub use lsn::{Lsn, ParseLsnError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
 pub use size::ByteSize;
+pub use wal_name::{ParseWalNameError, SegmentSize, SegmentSizeError, WalName, WalSegmentName};

@@ -5,6 +5,7 @@
 
 pub mod archive;
 mod client;
+mod cluster;
 mod conninfo;
 mod dump;
 mod filter;
@@ -23,6 +24,10 @@ mod tools;
 
 pub use client::{
     Canceller, Client, CopyError, CopyIn, Error, ErrorKind, Row, RowSink, ServerError, TransactionStatus,
+};
+pub use cluster::{
+    Again, ClusterError, ClusterFile, ClusterSink, ClusterSource, ClusterStart, ClusterStop, EarlierBackup,
+    FileNumber, Region, RegionSink, SinkError, Tablespace,
 };
 pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning};
 pub use dump::{ArchiveRequest, start_archive, start_globals};

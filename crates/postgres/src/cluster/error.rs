@@ -1,0 +1,56 @@
+//! Why the files of a cluster could not be read.
+
+use std::io;
+use std::path::PathBuf;
+
+use model::Lsn;
+
+use super::SinkError;
+use crate::Error as ClientError;
+
+/// Why the files of a cluster could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A statement failed, or the connection.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The server says something that cannot be.
+    #[error("the server sent {what} during the base backup")]
+    Protocol {
+        /// What it sent.
+        what: String,
+    },
+    /// A file could not be read.
+    #[error("{path} cannot be read", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A name in the data directory cannot be written down.
+    #[error("the data directory holds {name:?}, a name that a backup cannot have")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// WAL that the backup needs is not there any more.
+    #[error("WAL that the backup needs, from {from} on, is not there any more")]
+    WalGone {
+        /// The first position that is missing.
+        from: Lsn,
+    },
+    /// The cluster cannot be backed up in this way.
+    #[error("{problem}")]
+    Unsuitable {
+        /// Why not, in one sentence.
+        problem: String,
+    },
+    /// Whoever takes the files failed.
+    #[error(transparent)]
+    Sink(SinkError),
+    /// Somebody asked to stop.
+    #[error("the base backup was cancelled")]
+    Cancelled,
+}

@@ -109,6 +109,7 @@ pub fn backup(
         snapshot_at,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         logical: Some(logical),
+        physical: None,
     };
     let committed = writer.commit(facts)?;
     if let Err(error) = committed.checksums {

@@ -8,11 +8,15 @@
 //! limit, and memory does not grow with the database (except for 32 bytes for each chunk of the parent, up to a limit).
 
 mod archive;
+mod chunk_store;
+mod cluster;
 mod commit;
+mod earlier;
 mod lists;
 mod pack;
 mod packs;
 mod parent;
+mod regions;
 mod rows;
 mod sealer;
 mod shared;
@@ -23,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
-use format::{ObjectKey, PackId};
+use format::{FileRecord, Manifest, ObjectKey, PackId, StreamKind};
 use model::{BackupId, Kind, QualifiedName};
 
 use self::pack::PackBuilder;
@@ -36,8 +40,10 @@ use crate::records::Records;
 use crate::{Error, Repository};
 
 pub use self::archive::ArchiveWriter;
+pub use self::cluster::ClusterWriter;
 pub use self::commit::{CommitFacts, Committed};
 pub use self::parent::MAX_INDEXED_ENTRIES;
+pub use self::regions::RegionWriter;
 pub use self::rows::{PartWriter, RowStream};
 
 /// A pack is closed when it has this many bytes (or a chunk more): 16 MiB.
@@ -175,7 +181,8 @@ impl Repository {
             match self.manifest(&id) {
                 Ok(manifest) if manifest.source == source && manifest.kind == kind => {
                     let there = self.packs_there()?;
-                    return Ok(Some((id, Parent::open(&manifest, records, &there))));
+                    let files = self.files_of(&manifest, problems);
+                    return Ok(Some((id, Parent::open(&manifest, records, &there, files))));
                 }
                 Ok(_) => {}
                 Err(Error::Damaged(problem)) => problems.push(problem),
@@ -183,6 +190,18 @@ impl Repository {
             }
         }
         Ok(None)
+    }
+
+    /// The files of a physical backup; none when the list of them is damaged.
+    fn files_of(&self, manifest: &Manifest, problems: &mut Vec<Problem>) -> Vec<FileRecord> {
+        if manifest.physical.is_none() {
+            return Vec::new();
+        }
+        let files = self.read(&manifest.id).and_then(|reader| reader.files());
+        files.unwrap_or_else(|error| {
+            problems.push(parent::as_problem(error, format::FILES));
+            Vec::new()
+        })
     }
 
     /// The packs that are in the store, with their sizes.
@@ -244,7 +263,7 @@ impl BackupWriter {
     /// # Errors
     /// When a stream of that name was opened before.
     pub fn rows(&self, name: &str, table: &QualifiedName) -> Result<RowStream, Error> {
-        let stream = self.open_stream(name, Some(table))?;
+        let stream = self.open_stream(name, StreamKind::Rows, Some(table))?;
         Ok(RowStream::new(stream, Arc::clone(&self.shared)))
     }
 
@@ -253,17 +272,31 @@ impl BackupWriter {
     /// # Errors
     /// When a stream of that name was opened before.
     pub fn archive(&self, name: &str) -> Result<ArchiveWriter, Error> {
-        let stream = self.open_stream(name, None)?;
+        let stream = self.open_stream(name, StreamKind::Archive, None)?;
         Ok(ArchiveWriter::new(stream, Arc::clone(&self.shared)))
     }
 
-    fn open_stream(&self, name: &str, table: Option<&QualifiedName>) -> Result<Arc<Stream>, Error> {
+    /// Opens the streams of the files of a cluster.
+    ///
+    /// # Errors
+    /// When they were opened before.
+    pub fn cluster(&self) -> Result<ClusterWriter, Error> {
+        let regions = self.open_stream(format::REGIONS, StreamKind::Regions, None)?;
+        Ok(ClusterWriter::new(self.archive(format::FILES)?, regions, Arc::clone(&self.shared)))
+    }
+
+    fn open_stream(
+        &self,
+        name: &str,
+        kind: StreamKind,
+        table: Option<&QualifiedName>,
+    ) -> Result<Arc<Stream>, Error> {
         let parent = self.shared.parent.as_ref().and_then(|parent| parent.stream(name, table));
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if streams.iter().any(|stream| stream.name == name) {
             return Err(Error::OpenedTwice { what: format!("stream {name:?}") });
         }
-        let stream = Arc::new(Stream::new(name.to_owned(), table.cloned(), parent));
+        let stream = Arc::new(Stream::new(name.to_owned(), kind, table.cloned(), parent));
         streams.push(Arc::clone(&stream));
         Ok(stream)
     }

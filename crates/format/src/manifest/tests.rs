@@ -79,6 +79,7 @@ fn manifest() -> Manifest {
         packs: vec![PackRecord { sha256: PACK, bytes: 500 }],
         streams: vec![archive(), rows()],
         logical: Some(logical()),
+        physical: None,
     }
 }
 

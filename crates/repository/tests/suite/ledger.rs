@@ -165,6 +165,7 @@ pub(crate) fn facts(tables: Vec<TableRecord>) -> CommitFacts {
             counts: std::collections::BTreeMap::new(),
             globals_without_passwords: false,
         }),
+        physical: None,
     }
 }
 

@@ -121,7 +121,7 @@ pub fn backup(
 
 /// An id that sorts after those of all backups that are there, so that the order of ids is the order of backups even within
 /// one second.
-fn new_id(repository: &Repository, now: Timestamp, context: &Context<'_>) -> Result<BackupId, Error> {
+pub(crate) fn new_id(repository: &Repository, now: Timestamp, context: &Context<'_>) -> Result<BackupId, Error> {
     /// Draws before the next second is taken instead: one in two suffices on average.
     const DRAWS: usize = 64;
     let newest = repository.ids()?.into_iter().next();
@@ -168,19 +168,19 @@ impl Dump<'_> {
     }
 }
 
-struct Warnings<'a> {
-    context: &'a Context<'a>,
-    given: Vec<Warning>,
+pub(crate) struct Warnings<'a> {
+    pub(crate) context: &'a Context<'a>,
+    pub(crate) given: Vec<Warning>,
 }
 
 impl Warnings<'_> {
-    fn give(&mut self, warning: Warning) {
+    pub(crate) fn give(&mut self, warning: Warning) {
         self.context.warn(warning.clone());
         self.given.push(warning);
     }
 }
 
-fn check_size(bytes: u64, limit: Option<SizeLimit>, warnings: &mut Warnings<'_>) -> Result<(), Error> {
+pub(crate) fn check_size(bytes: u64, limit: Option<SizeLimit>, warnings: &mut Warnings<'_>) -> Result<(), Error> {
     match limit {
         Some(limit) if bytes > limit.bytes && limit.refuse => {
             Err(Error::LargerThanLimit { bytes, limit_bytes: limit.bytes })

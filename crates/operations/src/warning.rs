@@ -46,6 +46,18 @@ pub enum Warning {
         /// What it said.
         message: String,
     },
+    /// The server warned of something during a physical backup.
+    Server {
+        /// What it said.
+        message: String,
+    },
+    /// Pages of the cluster have wrong checksums, and had when they were read again.
+    BadPages {
+        /// How many.
+        count: u64,
+        /// The first.
+        first: String,
+    },
     /// A role that the backup refers to was made without a password.
     RoleCreated {
         /// The role.
@@ -66,6 +78,8 @@ impl Warning {
             Self::ParentUnreadable { .. } => "parent_unreadable",
             Self::NoChecksums { .. } => "no_checksums",
             Self::Restore { .. } => "restore",
+            Self::Server { .. } => "server",
+            Self::BadPages { .. } => "bad_pages",
             Self::RoleCreated { .. } => "role_created",
         }
     }
@@ -100,7 +114,13 @@ impl fmt::Display for Warning {
                     "the checksum file was not written, so `sha256sum -c` cannot check this backup: {message}"
                 )
             }
-            Self::Restore { message } => f.write_str(message),
+            Self::Restore { message } | Self::Server { message } => f.write_str(message),
+            Self::BadPages { count: 1, first } => {
+                write!(f, "a page of the cluster is damaged: the checksum of {first} is wrong")
+            }
+            Self::BadPages { count, first } => {
+                write!(f, "{count} pages of the cluster are damaged: their checksums are wrong, first that of {first}")
+            }
             Self::RoleCreated { role } => write!(f, "role {role:?} was created without a password"),
         }
     }

@@ -1,0 +1,6 @@
+//! The files of real clusters. Each test starts servers of its own.
+
+#![expect(clippy::unwrap_used, reason = "failing is panicking in a test")]
+
+mod control;
+mod page;

@@ -34,7 +34,7 @@ pub struct ParseMomentError {
 /// The moment that a text names. It must say in which zone: a time that means something else on another machine is not a target.
 pub fn parse_moment(text: &str) -> Result<Timestamp, ParseMomentError> {
     let text = text.trim();
-    let zoned = || text.parse::<jiff::Zoned>().ok().map(|zoned| zoned.timestamp());
+    let zoned = || text.parse::<jiff::ZonedDateTime>().ok().map(|zoned| zoned.timestamp());
     text.parse().ok().or_else(zoned).ok_or_else(|| ParseMomentError { text: text.chars().take(80).collect() })
 }
 

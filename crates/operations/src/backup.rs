@@ -121,7 +121,11 @@ pub fn backup(
 
 /// An id that sorts after those of all backups that are there, so that the order of ids is the order of backups even within
 /// one second.
-pub(crate) fn new_id(repository: &Repository, now: Timestamp, context: &Context<'_>) -> Result<BackupId, Error> {
+pub(crate) fn new_id(
+    repository: &Repository,
+    now: Timestamp,
+    context: &Context<'_>,
+) -> Result<BackupId, Error> {
     /// Draws before the next second is taken instead: one in two suffices on average.
     const DRAWS: usize = 64;
     let newest = repository.ids()?.into_iter().next();
@@ -180,7 +184,11 @@ impl Warnings<'_> {
     }
 }
 
-pub(crate) fn check_size(bytes: u64, limit: Option<SizeLimit>, warnings: &mut Warnings<'_>) -> Result<(), Error> {
+pub(crate) fn check_size(
+    bytes: u64,
+    limit: Option<SizeLimit>,
+    warnings: &mut Warnings<'_>,
+) -> Result<(), Error> {
     match limit {
         Some(limit) if bytes > limit.bytes && limit.refuse => {
             Err(Error::LargerThanLimit { bytes, limit_bytes: limit.bytes })

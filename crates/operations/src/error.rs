@@ -7,7 +7,8 @@ use model::{BackupId, ByteSize, QualifiedName};
 use postgres::archive::ArchiveError;
 use postgres::load::LoadError;
 use postgres::{
-    ClusterError, CopyError, Finding, InventoryError, PreflightError, ProcessError, SandboxError, SessionError,
+    ClusterError, CopyError, Finding, InventoryError, PreflightError, ProcessError, SandboxError,
+    SessionError,
 };
 use postgres::{FilterError, SnapshotError, ToolsError};
 

@@ -119,7 +119,10 @@ impl fmt::Display for Warning {
                 write!(f, "a page of the cluster is damaged: the checksum of {first} is wrong")
             }
             Self::BadPages { count, first } => {
-                write!(f, "{count} pages of the cluster are damaged: their checksums are wrong, first that of {first}")
+                write!(
+                    f,
+                    "{count} pages of the cluster are damaged: their checksums are wrong, first that of {first}"
+                )
             }
             Self::RoleCreated { role } => write!(f, "role {role:?} was created without a password"),
         }

@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::io;
 
+use operations::DirectoryError;
 use operations::postgres::load::LoadError;
 use operations::postgres::{
-    Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, SandboxError, SnapshotError,
+    ClusterError, Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, SandboxError,
+    SnapshotError,
 };
 use repository::{InitError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
@@ -199,6 +201,29 @@ fn of_load(error: &LoadError) -> Code {
     }
 }
 
+fn of_cluster(error: &ClusterError) -> Code {
+    match error {
+        ClusterError::Client(error) => of_server(error),
+        ClusterError::Protocol { .. } => Code::ServerProtocol,
+        ClusterError::Read { .. } | ClusterError::Name { .. } => Code::ClusterUnreadable,
+        ClusterError::WalGone { .. } => Code::ClusterWalGone,
+        ClusterError::Unsuitable { .. } => Code::ClusterUnsuitable,
+        ClusterError::Sink(_) => behind(error, Code::Internal),
+        ClusterError::Cancelled => Code::Cancelled,
+    }
+}
+
+fn of_directory(error: &DirectoryError) -> Code {
+    match error {
+        DirectoryError::Io { .. } | DirectoryError::Name { .. } => Code::DirectoryFailed,
+        DirectoryError::ServerRuns { .. } => Code::DirectoryInUse,
+        DirectoryError::OtherRestore { .. }
+        | DirectoryError::NotEmpty { .. }
+        | DirectoryError::NoDataDirectory { .. } => Code::DirectoryNotEmpty,
+        DirectoryError::NoTablespace { .. } | DirectoryError::Overlap { .. } => Code::DirectoryTablespace,
+    }
+}
+
 impl From<SandboxError> for Failure {
     fn from(error: SandboxError) -> Self {
         Self::because(Code::SandboxFailed, &error)
@@ -239,6 +264,9 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Load(error) => of_load(error),
         Error::Sandbox(_) => Code::SandboxFailed,
         Error::NotLogical { .. } => Code::BackupNotLogical,
+        Error::NotPhysical { .. } => Code::BackupNotPhysical,
+        Error::Cluster(error) => of_cluster(error),
+        Error::Directory(error) => of_directory(error),
         Error::Malformed { .. } | Error::NoRows { .. } => Code::ObjectInconsistent,
         Error::TargetExists { .. } => Code::TargetExists,
         Error::TargetMissing { .. } => Code::TargetMissing,

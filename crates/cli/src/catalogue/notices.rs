@@ -30,6 +30,10 @@ impl From<&Warning> for Notice {
                 "Check free space and the disk; `sha256sum -c` cannot check this backup."
             }
             Warning::Restore { .. } => "Read what the program says, and look at the restored database.",
+            Warning::Server { .. } => "Read what the server says, and look into its log.",
+            Warning::BadPages { .. } => {
+                "Find out what is damaged with pg_amcheck, restore it from an earlier backup, and check the disk."
+            }
             Warning::RoleCreated { .. } => "Set a password for it if it is to log in: ALTER ROLE … PASSWORD.",
         };
         let message = match warning {
@@ -54,6 +58,8 @@ pub(crate) fn needs_person(warning: &Warning) -> bool {
         | Warning::NotProven { .. }
         | Warning::NoChecksums { .. }
         | Warning::Restore { .. }
+        | Warning::Server { .. }
+        | Warning::BadPages { .. }
         | Warning::ParentUnreadable { .. } => true,
         Warning::RolesWithoutPasswords | Warning::Filtered(_) | Warning::RoleCreated { .. } => false,
     }

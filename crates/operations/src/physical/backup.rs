@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::Kind;
-use postgres::{
-    BaseBackup, BaseBackupOptions, ClusterError, ClusterSource, ClusterStart, ClusterStop, ConnectOptions,
-    DataDirectory, DataDirectoryOptions, EarlierBackup,
-};
+use postgres::{ClusterError, ClusterSource, ClusterStart, ClusterStop, ConnectOptions, EarlierBackup};
 use repository::{
     BackupWriter, ClusterWriter, CommitFacts, PhysicalRecord, Repository, TablespaceRecord, WriteOptions,
 };
@@ -110,18 +107,8 @@ fn choose(
     request: &ClusterBackupRequest,
     earlier: Option<EarlierBackup>,
 ) -> Result<Box<dyn ClusterSource>, Error> {
-    let (threads, fast_checkpoint) = (request.jobs.max(1), request.fast_checkpoint);
-    if request.method != Method::BaseBackup {
-        let options = DataDirectoryOptions { threads, fast_checkpoint, earlier: earlier.clone() };
-        match DataDirectory::open(&request.source, options) {
-            Ok(source) => return Ok(Box::new(source)),
-            Err(error) if request.method == Method::DataDirectory => return Err(error.into()),
-            // That it cannot be read here is no fault; any other is found again below.
-            Err(_) => {}
-        }
-    }
-    let options = BaseBackupOptions { threads, fast_checkpoint, earlier };
-    Ok(Box::new(BaseBackup::connect(&request.source, options)?))
+    let _ = (request, earlier);
+    Err(Error::Cancelled)
 }
 
 fn earlier(cluster: &ClusterWriter) -> Option<EarlierBackup> {

@@ -161,7 +161,9 @@ impl TargetDirectory {
             let (part, is_last) = (&relative[..end], end == relative.len());
             let mode = if is_last { Mode::from_raw_mode(mode & 0o777) } else { Mode::RWXU };
             match rustix::fs::mkdirat(root, part, mode) {
-                Ok(()) => self.take(root, part).map_err(|errno| failed("given to its owner", &self.path.join(part), errno))?,
+                Ok(()) => self
+                    .take(root, part)
+                    .map_err(|errno| failed("given to its owner", &self.path.join(part), errno))?,
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("created", &self.path.join(path.as_str()), errno)),
             }
@@ -298,7 +300,8 @@ fn make_directory(path: &Path, owner: Option<(Uid, Gid)>) -> Result<(PathBuf, Ow
     }
     let path = path.canonicalize().map_err(|error| failed("found", path, error))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let directory = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| failed("opened", &path, errno))?;
+    let directory =
+        rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| failed("opened", &path, errno))?;
     Ok((path, directory))
 }
 

@@ -156,7 +156,8 @@ impl Writing<'_> {
         for work in batch {
             buffer.resize(work.entry.place.plain_bytes as usize, 0);
             let file = self.open(&work, open)?;
-            let length = read_at(file, &mut buffer, work.offset).map_err(|errno| self.failed(&work, errno))?;
+            let length =
+                read_at(file, &mut buffer, work.offset).map_err(|errno| self.failed(&work, errno))?;
             buffer.truncate(length);
             if !self.reader.is_chunk(&work.entry, &buffer) {
                 different.push(work);

@@ -3,6 +3,8 @@
 //! Invariant: settings of ours are in `postgresql.auto.conf` between two lines of comment, behind everything else, where they
 //! count; what was there before stays.
 
+use std::fmt::Write;
+
 use model::{RecoveryTarget, TimelineId};
 
 /// Where the server keeps settings that override all files.
@@ -76,7 +78,8 @@ impl Recovery {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
             let value = value.replace('\\', "\\\\").replace('\'', "''");
-            text.push_str(&format!("{name} = '{value}'\n"));
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name} = '{value}'");
         };
         line("restore_command", &self.commands.fetch);
         line("recovery_end_command", &self.commands.end);
@@ -89,16 +92,22 @@ impl Recovery {
         }
         let inclusive = !(self.exclusive && self.target.may_be_exclusive());
         line("recovery_target_inclusive", if inclusive { "on" } else { "off" });
-        line("recovery_target_timeline", &match self.timeline {
-            TargetTimeline::Latest => "latest".to_owned(),
-            TargetTimeline::Current => "current".to_owned(),
-            TargetTimeline::Id(timeline) => timeline.to_string(),
-        });
-        line("recovery_target_action", match self.action {
-            TargetAction::Promote => "promote",
-            TargetAction::Pause => "pause",
-            TargetAction::Shutdown => "shutdown",
-        });
+        line(
+            "recovery_target_timeline",
+            &match self.timeline {
+                TargetTimeline::Latest => "latest".to_owned(),
+                TargetTimeline::Current => "current".to_owned(),
+                TargetTimeline::Id(timeline) => timeline.to_string(),
+            },
+        );
+        line(
+            "recovery_target_action",
+            match self.action {
+                TargetAction::Promote => "promote",
+                TargetAction::Pause => "pause",
+                TargetAction::Shutdown => "shutdown",
+            },
+        );
         text
     }
 
@@ -173,11 +182,11 @@ mod tests {
 
     #[test]
     fn settings_go_even_when_the_server_has_rewritten_the_file() {
-        let rewritten: String =
-            recovery().add_to("work_mem = '8MB'\n").lines().filter(|line| !line.starts_with('#')).fold(
-                String::new(),
-                |text, line| text + line + "\n",
-            );
+        let rewritten: String = recovery()
+            .add_to("work_mem = '8MB'\n")
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .fold(String::new(), |text, line| text + line + "\n");
         assert_eq!(without_recovery(&rewritten), "work_mem = '8MB'\n");
     }
 }

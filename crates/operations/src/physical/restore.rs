@@ -131,7 +131,8 @@ pub fn restore_cluster(
         commands: request.commands.clone(),
     };
     let conf_path = directory.path().join(AUTO_CONF);
-    let conf = fs::read_to_string(&conf_path).map_err(|error| directory::failed("read", &conf_path, error))?;
+    let conf =
+        fs::read_to_string(&conf_path).map_err(|error| directory::failed("read", &conf_path, error))?;
     directory.write_file(AUTO_CONF, recovery.add_to(&conf).as_bytes())?;
     directory.write_file(RECOVERY_SIGNAL, b"")?;
     context.phase(Phase::Sync);
@@ -152,12 +153,14 @@ fn places(record: &PhysicalRecord, wanted: &[(String, PathBuf)]) -> Result<BTree
     let mut places: BTreeMap<u32, PathBuf> =
         record.tablespaces.iter().map(|space| (space.oid, PathBuf::from(&space.location))).collect();
     for (name, place) in wanted {
-        let is_named = |space: &&repository::TablespaceRecord| {
-            space.location == *name || space.oid.to_string() == *name
-        };
+        let is_named =
+            |space: &&repository::TablespaceRecord| space.location == *name || space.oid.to_string() == *name;
         let Some(space) = record.tablespaces.iter().find(is_named) else {
-            let known: Vec<_> =
-                record.tablespaces.iter().map(|space| format!("{} at {}", space.oid, space.location)).collect();
+            let known: Vec<_> = record
+                .tablespaces
+                .iter()
+                .map(|space| format!("{} at {}", space.oid, space.location))
+                .collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(DirectoryError::NoTablespace { name: name.clone(), known }.into());
         };
@@ -168,11 +171,7 @@ fn places(record: &PhysicalRecord, wanted: &[(String, PathBuf)]) -> Result<BTree
 }
 
 /// Checks that the places of tablespaces are free and apart.
-fn require_free(
-    data_dir: &Path,
-    tablespaces: &BTreeMap<u32, PathBuf>,
-    before: Before,
-) -> Result<(), Error> {
+fn require_free(data_dir: &Path, tablespaces: &BTreeMap<u32, PathBuf>, before: Before) -> Result<(), Error> {
     let data_dir =
         std::path::absolute(data_dir).map_err(|error| directory::failed("found", data_dir, error))?;
     let mut used = vec![data_dir];
@@ -196,5 +195,6 @@ fn require_free(
 /// a newline, since 14 both; neither occurs in practice).
 fn tablespace_map(tablespaces: &BTreeMap<u32, PathBuf>) -> String {
     let escape = |place: &Path| place.to_string_lossy().replace('\\', "\\\\").replace('\n', "\\\n");
-    tablespaces.iter().map(|(oid, place)| format!("{oid} {}\n", escape(place))).collect()
+    let lines: Vec<_> = tablespaces.iter().map(|(oid, place)| format!("{oid} {}\n", escape(place))).collect();
+    lines.concat()
 }

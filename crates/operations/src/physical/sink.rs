@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use model::ClusterPath;
-use postgres::page::{self, RelationFile};
-use postgres::{
-    Again, ClusterFile, ClusterSink, ClusterStart, FileNumber, Region, RegionSink, SinkError,
-};
+use postgres::page;
+use postgres::{Again, ClusterFile, ClusterSink, ClusterStart, FileNumber, Region, RegionSink, SinkError};
 use repository::{BadPage, ClusterWriter, RegionWriter};
 
 use crate::progress::Progress;
@@ -31,8 +29,8 @@ pub(super) struct Sink<'a> {
 #[derive(Clone)]
 struct Named {
     path: ClusterPath,
-    /// Nothing where pages have no checksums.
-    relation: Option<RelationFile>,
+    /// The number of its first page; nothing where there are no pages with checksums.
+    first_block: Option<u32>,
 }
 
 /// Pages that stayed bad.
@@ -62,9 +60,9 @@ impl<'a> Sink<'a> {
 
     /// Looks at the pages of a region, and reads those that are bad again. Returns whether any byte changed.
     fn inspect(&self, file: &Named, number: u32, bytes: &mut [u8], again: Again<'_>) -> bool {
-        let Some(relation) = &file.relation else { return false };
+        let Some(first_of_file) = file.first_block else { return false };
         let (region_bytes, block_bytes) = (self.cluster.region_bytes(), self.start.block_bytes);
-        let first = relation.first_block + number * (region_bytes / block_bytes);
+        let first = first_of_file + number * (region_bytes / block_bytes);
         let look = |bytes: &[u8]| page::bad_blocks(bytes, block_bytes, first, self.start.start_lsn);
         let mut bad = look(bytes);
         let mut changed = false;
@@ -113,11 +111,11 @@ impl ClusterSink for Sink<'_> {
     }
 
     fn file(&self, file: &ClusterFile) -> Result<FileNumber, SinkError> {
-        let relation = if self.start.data_checksums { page::relation_file(&file.path) } else { None };
+        let first_block = if self.start.data_checksums { page::relation_file(&file.path) } else { None };
         // Under the lock, so that both sides count in the same order.
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         let number = self.cluster.file(&file.path, file.mode).map_err(refuse)?;
-        files.push(Named { path: file.path.clone(), relation });
+        files.push(Named { path: file.path.clone(), first_block });
         Ok(FileNumber(number))
     }
 

@@ -12,6 +12,7 @@ mod kind;
 mod lsn;
 mod name;
 mod row_proof;
+mod segment_header;
 mod size;
 mod wal_name;
 
@@ -24,5 +25,6 @@ pub use kind::{Kind, Level, Outcome, ParseWordError};
 pub use lsn::{Lsn, ParseLsnError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
+pub use segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError, SegmentMismatch};
 pub use size::ByteSize;
 pub use wal_name::{ParseWalNameError, SegmentSize, SegmentSizeError, WalName, WalSegmentName};

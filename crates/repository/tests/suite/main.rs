@@ -5,4 +5,6 @@
 mod damage;
 mod ledger;
 mod round_trip;
+mod segments;
+mod wal;
 mod write_order;

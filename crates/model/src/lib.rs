@@ -13,6 +13,7 @@ mod lsn;
 mod name;
 mod recovery_target;
 mod row_proof;
+mod segment_header;
 mod size;
 mod wal_name;
 
@@ -26,5 +27,6 @@ pub use lsn::{Lsn, ParseLsnError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
 pub use recovery_target::{ParseMomentError, RecoveryTarget, parse_moment};
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
+pub use segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError, SegmentMismatch};
 pub use size::ByteSize;
 pub use wal_name::{ParseWalNameError, SegmentSize, SegmentSizeError, WalName, WalSegmentName};

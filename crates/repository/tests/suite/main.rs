@@ -6,4 +6,6 @@ mod cluster;
 mod damage;
 mod ledger;
 mod round_trip;
+mod segments;
+mod wal;
 mod write_order;

@@ -4,5 +4,6 @@
 
 mod damage;
 mod ledger;
+mod reuse;
 mod round_trip;
 mod write_order;

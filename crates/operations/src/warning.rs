@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use model::{ByteSize, Filters};
-use postgres::Finding;
+use model::{BackupId, ByteSize, Filters};
+use postgres::{Finding, INVENTORY_VERSION};
 
 /// Something that needs a person, but did not stop the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,13 @@ pub enum Warning {
     NotProven {
         /// Why.
         reason: String,
+    },
+    /// The inventory of the backup has another form than this program's, so only a part of it was compared.
+    DefinitionsNotCompared {
+        /// The backup.
+        id: BackupId,
+        /// The version of its inventory.
+        version: u32,
     },
     /// The backup that could have been reused from cannot be read.
     ParentUnreadable {
@@ -63,6 +70,7 @@ impl Warning {
             Self::RolesNotSaved { .. } => "roles_not_saved",
             Self::Filtered(_) => "filtered",
             Self::NotProven { .. } => "not_proven",
+            Self::DefinitionsNotCompared { .. } => "definitions_not_compared",
             Self::ParentUnreadable { .. } => "parent_unreadable",
             Self::NoChecksums { .. } => "no_checksums",
             Self::Restore { .. } => "restore",
@@ -91,6 +99,10 @@ impl fmt::Display for Warning {
             }
             Self::Filtered(filters) => write!(f, "the backup is filtered and not complete: {filters}"),
             Self::NotProven { reason } => write!(f, "the backup is not proven: {reason}"),
+            Self::DefinitionsNotCompared { id, version } => write!(
+                f,
+                "{id} has an inventory of version {version} and this program makes version {INVENTORY_VERSION}, so the definitions of objects were not compared, only their classes, names and owners"
+            ),
             Self::ParentUnreadable { message } => {
                 write!(f, "an earlier backup cannot be read, so nothing of it is reused: {message}")
             }

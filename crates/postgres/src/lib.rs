@@ -31,8 +31,8 @@ pub use foreign_key::{
     ForeignKeyReport, ForeignKeyViolation, UncheckedForeignKey, UncheckedReason, check_foreign_keys,
 };
 pub use inventory::{
-    EXTENSION_VERSION, InventoryError, LargeObjects, SEQUENCE_VALUE, read_large_objects, sequence_value,
-    take_inventory, with_dumped_sequence_values,
+    EXTENSION_VERSION, INVENTORY_VERSION, InventoryError, LargeObjects, SEQUENCE_VALUE, common_part,
+    read_large_objects, sequence_value, take_inventory, with_dumped_sequence_values,
 };
 pub use partition::moving_partitions;
 pub use preflight::{

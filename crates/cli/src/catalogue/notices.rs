@@ -25,6 +25,9 @@ impl From<&Warning> for Notice {
             Warning::NotProven { .. } => {
                 "Do what the sentence says, then run `chronavault verify latest`; until then the backup may not restore."
             }
+            Warning::DefinitionsNotCompared { .. } => {
+                "Rows were compared all the same. To compare definitions, verify with the version of chronavault that made the backup; a new backup has the inventory of this version."
+            }
             Warning::ParentUnreadable { .. } => "Run `chronavault verify --all --level contents`.",
             Warning::NoChecksums { .. } => {
                 "Check free space and the disk; `sha256sum -c` cannot check this backup."
@@ -55,7 +58,10 @@ pub(crate) fn needs_person(warning: &Warning) -> bool {
         | Warning::NoChecksums { .. }
         | Warning::Restore { .. }
         | Warning::ParentUnreadable { .. } => true,
-        Warning::RolesWithoutPasswords | Warning::Filtered(_) | Warning::RoleCreated { .. } => false,
+        Warning::RolesWithoutPasswords
+        | Warning::Filtered(_)
+        | Warning::DefinitionsNotCompared { .. }
+        | Warning::RoleCreated { .. } => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use model::{BackupId, ByteSize, Filters};
-use postgres::{Finding, INVENTORY_VERSION};
+use postgres::{Blocker, Finding, INVENTORY_VERSION};
 
 /// Something that needs a person, but did not stop the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,15 @@ pub enum Warning {
         /// The version of its inventory.
         version: u32,
     },
+    /// Others waited for tables for themselves before these could be read, so the dump starts again with a new snapshot.
+    StartedAgain {
+        /// Who waited for what.
+        blockers: Vec<Blocker>,
+        /// The attempt that begins, from 2.
+        attempt: u32,
+        /// The last attempt that there will be.
+        attempts: u32,
+    },
     /// The backup that could have been reused from cannot be read.
     ParentUnreadable {
         /// What is wrong with it.
@@ -71,6 +80,7 @@ impl Warning {
             Self::Filtered(_) => "filtered",
             Self::NotProven { .. } => "not_proven",
             Self::DefinitionsNotCompared { .. } => "definitions_not_compared",
+            Self::StartedAgain { .. } => "started_again",
             Self::ParentUnreadable { .. } => "parent_unreadable",
             Self::NoChecksums { .. } => "no_checksums",
             Self::Restore { .. } => "restore",
@@ -102,6 +112,11 @@ impl fmt::Display for Warning {
             Self::DefinitionsNotCompared { id, version } => write!(
                 f,
                 "{id} has an inventory of version {version} and this program makes version {INVENTORY_VERSION}, so the definitions of objects were not compared, only their classes, names and owners"
+            ),
+            Self::StartedAgain { blockers, attempt, attempts } => write!(
+                f,
+                "not all tables could be read, so the dump starts again (attempt {attempt} of {attempts}): {}",
+                Blocker::line(blockers)
             ),
             Self::ParentUnreadable { message } => {
                 write!(f, "an earlier backup cannot be read, so nothing of it is reused: {message}")

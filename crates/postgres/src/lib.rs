@@ -25,7 +25,7 @@ pub use client::{
     Canceller, Client, CopyError, CopyIn, Error, ErrorKind, Row, RowSink, ServerError, TransactionStatus,
 };
 pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning};
-pub use dump::{ArchiveRequest, start_archive, start_globals};
+pub use dump::{ArchiveRequest, failed_to_lock, start_archive, start_globals};
 pub use filter::{FilterError, PatternError};
 pub use foreign_key::{
     ForeignKeyReport, ForeignKeyViolation, UncheckedForeignKey, UncheckedReason, check_foreign_keys,

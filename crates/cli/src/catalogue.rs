@@ -192,7 +192,7 @@ codes! {
     ClusterWalGone = "cluster.wal_gone", Failed,
         "Raise wal_keep_size or max_slot_wal_keep_size of the server, then run the backup again.";
     VerifyFailed = "verify.failed", NotVerified,
-        "Do not rely on this backup: make a new one now, and run `chronavault verify --all --level contents`.";
+        "Do not rely on this backup: make a new one now, which stores again what is damaged, and run `chronavault verify --all --level contents` to see what else is.";
     DoctorFound = "doctor.found", Failed, "Do what the findings say, then run `chronavault doctor` again.";
     OutputExists = "output.exists", Failed, "Name another file with --output, or remove this one.";
     OutputFailed = "output.failed", Failed, "Check free space and permissions of the place that is written to.";

@@ -91,6 +91,7 @@ fn of_repository(error: &repository::Error) -> Code {
         | Error::Thread { .. }
         | Error::Abandoned
         | Error::Stopped => Code::Internal,
+        _ => Code::Internal,
     }
 }
 

@@ -5,6 +5,7 @@
 mod cluster;
 mod damage;
 mod ledger;
+mod reuse;
 mod round_trip;
 mod segments;
 mod wal;

@@ -52,6 +52,7 @@ fn rewrite(scene: &Scene, id: &BackupId, number: u8, version: u32, change: impl 
         snapshot_at: now,
         tool_version,
         logical: Some(logical),
+        physical: None,
     };
     writer.commit(facts).unwrap();
     new

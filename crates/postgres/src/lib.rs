@@ -8,6 +8,7 @@ mod client;
 mod cluster;
 mod conninfo;
 pub mod control;
+mod data_directory;
 mod dump;
 mod filter;
 mod foreign_key;
@@ -32,6 +33,7 @@ pub use cluster::{
     FileNumber, Region, RegionSink, SinkError, Tablespace,
 };
 pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning};
+pub use data_directory::{DataDirectory, DataDirectoryOptions, Unusable};
 pub use dump::{ArchiveRequest, failed_to_lock, start_archive, start_globals};
 pub use filter::{FilterError, PatternError};
 pub use foreign_key::{

@@ -7,6 +7,7 @@ use model::Lsn;
 
 use super::SinkError;
 use crate::Error as ClientError;
+use crate::control::ControlError;
 
 /// Why the files of a cluster could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,15 @@ pub enum ClusterError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// `pg_control` cannot be read.
+    #[error("{path} cannot be understood", path = path.display())]
+    Control {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ControlError,
     },
     /// A name in the data directory cannot be written down.
     #[error("the data directory holds {name:?}, a name that a backup cannot have")]

@@ -3,4 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "failing is panicking in a test")]
 
 mod control;
+mod data_directory;
 mod page;
+mod server;
+mod sink;

@@ -186,6 +186,12 @@ codes! {
         "Check free space, permissions and owner of the directory; the same restore again goes on where it ended.";
     DirectoryTablespace = "directory.tablespace", Failed,
         "Give each tablespace a place of its own with --tablespace OLD=NEW.";
+    ReplicationDenied = "replication.denied", Failed,
+        "Run `ALTER ROLE … REPLICATION`, and give the role a line for the database `replication` in pg_hba.conf.";
+    ReplicationSettings = "replication.settings", Failed,
+        "Set wal_level = replica and raise max_wal_senders and max_replication_slots, then restart the server.";
+    ReplicationSlot = "replication.slot", Failed,
+        "Look at pg_replication_slots: end what uses the slot, or name another.";
     ClusterUnsuitable = "cluster.unsuitable", Failed, "Do what the sentence says, then run `chronavault doctor`.";
     ClusterUnreadable = "cluster.unreadable", Failed,
         "Run as the user that owns the data directory, or use --method base-backup; check the disk.";

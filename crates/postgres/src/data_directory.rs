@@ -26,6 +26,7 @@ use model::ClusterPath;
 
 pub use local::Unusable;
 
+use crate::base_backup::Checkpoint;
 use crate::client::Client;
 use crate::cluster::{ClusterError, ClusterSink, ClusterSource, ClusterStart, ClusterStop};
 use crate::control::{CONTROL_PATH, ControlFile};
@@ -39,6 +40,8 @@ use session::Stopped;
 pub struct DataDirectoryOptions {
     /// What the server calls the backup, in `backup_label` and in its log.
     pub label: String,
+    /// The checkpoint at the start.
+    pub checkpoint: Checkpoint,
     /// Threads that read.
     pub threads: NonZeroUsize,
 }
@@ -71,7 +74,8 @@ impl DataDirectory {
     fn start_backup(&mut self) -> Result<Running, ClusterError> {
         let slot = self.local.create_slot(&mut self.client)?;
         let from_standby = session::is_standby(&mut self.client)?;
-        let start_lsn = session::start_backup(&mut self.client, &self.options.label)?;
+        let start_lsn =
+            session::start_backup(&mut self.client, &self.options.label, self.options.checkpoint)?;
         let control = self.local.control()?;
         let listing = Listing::of(self.local.path(), &control, self.client.server_major())?;
         let start = ClusterStart {

@@ -4,6 +4,7 @@
 //! them from one; what happens to the bytes in between is not its business. It never prints and never reads the environment.
 
 pub mod archive;
+mod base_backup;
 mod client;
 mod cluster;
 mod conninfo;
@@ -25,8 +26,11 @@ mod snapshot;
 mod table;
 mod tools;
 
+pub use base_backup::{BaseBackup, BaseBackupOptions, Checkpoint};
 pub use client::{
-    Canceller, Client, CopyError, CopyIn, Error, ErrorKind, Row, RowSink, ServerError, TransactionStatus,
+    Canceller, Client, CopyError, CopyIn, Error, ErrorKind, ReplicationClient, ReplicationError, Row,
+    RowSink, ServerError, SlotLifetime, SlotName, SlotNameError, SlotState, SystemIdentity,
+    TransactionStatus,
 };
 pub use cluster::{
     Again, ClusterError, ClusterFile, ClusterSink, ClusterSource, ClusterStart, ClusterStop, EarlierBackup,

@@ -2,6 +2,7 @@
 
 use model::Lsn;
 
+use crate::base_backup::Checkpoint;
 use crate::client::Client;
 use crate::cluster::ClusterError;
 use crate::session::{SessionError, apply_session_settings};
@@ -43,13 +44,18 @@ pub(super) fn is_still_there(client: &mut Client, from_standby: bool) -> Result<
 }
 
 /// Begins a backup, with a checkpoint at once. Where replay will begin.
-pub(super) fn start_backup(client: &mut Client, label: &str) -> Result<Lsn, ClusterError> {
+pub(super) fn start_backup(
+    client: &mut Client,
+    label: &str,
+    checkpoint: Checkpoint,
+) -> Result<Lsn, ClusterError> {
     let sql = if client.server_major() >= RENAMED_MAJOR {
-        "SELECT pg_catalog.pg_backup_start($1, true)"
+        "SELECT pg_catalog.pg_backup_start($1, $2)"
     } else {
-        "SELECT pg_catalog.pg_start_backup($1, true, false)"
+        "SELECT pg_catalog.pg_start_backup($1, $2, false)"
     };
-    Ok(client.query_one(sql, &[Some(label)])?.number(0)?)
+    let fast = if checkpoint == Checkpoint::Fast { "true" } else { "false" };
+    Ok(client.query_one(sql, &[Some(label), Some(fast)])?.number(0)?)
 }
 
 /// Ends the backup. It does not wait until the WAL was archived, since the backup has its own.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use chronavault_postgres::{Client, DataDirectory, DataDirectoryOptions, SandboxOptions};
+use chronavault_postgres::{Checkpoint, Client, DataDirectory, DataDirectoryOptions, SandboxOptions};
 use testkit::Cluster;
 
 use crate::sink::Copy;
@@ -33,7 +33,11 @@ pub(crate) fn source(client: Client, threads: usize) -> DataDirectory {
 }
 
 pub(crate) fn options(threads: usize) -> DataDirectoryOptions {
-    DataDirectoryOptions { label: "a 'test'".to_owned(), threads: NonZeroUsize::new(threads).unwrap() }
+    DataDirectoryOptions {
+        label: "a 'test'".to_owned(),
+        checkpoint: Checkpoint::Fast,
+        threads: NonZeroUsize::new(threads).unwrap(),
+    }
 }
 
 /// A directory that every account can pass through, and that goes with the test.

@@ -7,4 +7,5 @@ mod ledger;
 mod round_trip;
 mod segments;
 mod wal;
+mod wal_damage;
 mod write_order;

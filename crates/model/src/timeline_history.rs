@@ -157,6 +157,8 @@ impl fmt::Display for TimelineHistory {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -240,7 +242,7 @@ mod tests {
             for (step, bytes) in &ends {
                 number += step;
                 position += bytes;
-                text.push_str(&format!("{number}\t{}\twhy not\n", Lsn(position)));
+                writeln!(text, "{number}\t{}\twhy not", Lsn(position)).unwrap();
             }
             let history = parse(number + 1, &text).unwrap();
             prop_assert_eq!(TimelineHistory::parse(history.timeline(), history.to_string().as_bytes()).unwrap(), history.clone());

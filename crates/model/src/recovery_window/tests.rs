@@ -193,7 +193,7 @@ fn a_far_away_segment_does_not_take_forever() {
 fn is_there(history: &TimelineHistory, number: u64, wal: &[ArchivedTimeline]) -> bool {
     // As the server does: the latest timeline that begins in or before the segment.
     let reaches = |leg: &crate::Leg| leg.begin.0 / BYTES <= number;
-    let on = history.legs().filter(reaches).last().unwrap().timeline;
+    let on = history.legs().rev().find(reaches).unwrap().timeline;
     let timeline = wal.iter().find(|archived| archived.timeline == on);
     timeline
         .is_some_and(|archived| archived.segments.get(&name(on.get(), number)) == Some(&SegmentState::Whole))

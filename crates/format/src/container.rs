@@ -34,6 +34,10 @@ pub(crate) const SUITE: u8 = 1;
 pub(crate) const RECORD_MAGIC: &[u8; 4] = b"CHNK";
 pub(crate) const TRAILER_BYTES: usize = 36;
 
+/// Bytes of a container that are not of its records: its header and its trailer.
+pub const CONTAINER_OVERHEAD_BYTES: u64 =
+    (HEADER_BYTES + RECORD_HEADER_BYTES + TRAILER_BYTES + crate::seal::TAG_BYTES) as u64;
+
 /// What a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContainerKind {
@@ -146,6 +150,8 @@ pub enum Codec {
     Zstd = 1,
     /// The id of the base, then one zstd frame with the base as prefix.
     ZstdDelta = 2,
+    /// The id of the base, then one zstd frame of the exclusive or of chunk and base.
+    ZstdXor = 3,
 }
 
 impl Codec {
@@ -154,8 +160,14 @@ impl Codec {
             0 => Self::Stored,
             1 => Self::Zstd,
             2 => Self::ZstdDelta,
-            found => return Err(FormatError::Newer { field: "codec", found: found.into(), known: 2 }),
+            3 => Self::ZstdXor,
+            found => return Err(FormatError::Newer { field: "codec", found: found.into(), known: 3 }),
         })
+    }
+
+    /// Whether a body in this encoding needs a base.
+    const fn needs_base(self) -> bool {
+        matches!(self, Self::ZstdDelta | Self::ZstdXor)
     }
 }
 

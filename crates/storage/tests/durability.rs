@@ -125,8 +125,9 @@ fn a_put_is_synced_before_it_is_visible() {
 /// Whoever gave the object its name may have died before that was durable; its bytes were.
 #[test]
 fn what_somebody_else_put_is_settled_by_syncing_every_name_that_leads_to_it() {
-    let (_directory, _root, results, calls) =
-        trace_child("child_settles_one_object", None, |root| drop(put(root).unwrap()));
+    let (_directory, _root, results, calls) = trace_child("child_settles_one_object", None, |root| {
+        put(root).unwrap();
+    });
     assert_eq!(results, ["Ok(())", "second: true"], "{calls:#?}");
     for directory in ["backups", "backups/isolated", "backups/isolated/packs", "backups/isolated/packs/ab"] {
         find(&calls, 0, &["fsync(", &format!("<{directory}>")]);

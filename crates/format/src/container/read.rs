@@ -89,13 +89,13 @@ impl Container {
             let (value, limit) = (header.plain_len.into(), limit as u64);
             return Err(FormatError::Limit { what: "a chunk", value, limit });
         }
-        if (header.record_type == RecordType::Delta) != (header.codec == Codec::ZstdDelta) {
+        if (header.record_type == RecordType::Delta) != header.codec.needs_base() {
             return Err(FormatError::malformed("type and codec of a record contradict each other"));
         }
         let body: &[u8] = self.decrypt(index, bytes)?;
         match header.codec {
             Codec::Stored | Codec::Zstd => Ok(Record { header, base: None, body }),
-            Codec::ZstdDelta => match body.split_first_chunk::<32>() {
+            Codec::ZstdDelta | Codec::ZstdXor => match body.split_first_chunk::<32>() {
                 Some((base, body)) => Ok(Record { header, base: Some(ChunkId(*base)), body }),
                 None => Err(FormatError::malformed("a delta record is too short to name its base")),
             },
@@ -119,7 +119,9 @@ impl Record<'_> {
             Codec::Stored if self.body.len() == plain_len => self.body.to_vec(),
             Codec::Stored => return Err(FormatError::malformed("a stored chunk is not as long as it says")),
             Codec::Zstd => codec::decompress(self.body, plain_len)?,
-            Codec::ZstdDelta => return Err(FormatError::malformed("a delta was read without its base")),
+            Codec::ZstdDelta | Codec::ZstdXor => {
+                return Err(FormatError::malformed("a delta was read without its base"));
+            }
         };
         keyring.check_chunk(self.header.id, &plaintext)?;
         Ok(plaintext)
@@ -127,10 +129,14 @@ impl Record<'_> {
 
     /// Decodes a delta with the plaintext of its base and checks it against its id.
     pub fn plaintext_with_base(&self, base: &[u8], keyring: &Keyring) -> Result<Vec<u8>, FormatError> {
-        if self.header.codec != Codec::ZstdDelta {
-            return Err(FormatError::malformed("a full chunk was read as a delta"));
-        }
-        let plaintext = codec::decompress_delta(self.body, base, self.header.plain_len as usize)?;
+        let plain_len = self.header.plain_len as usize;
+        let plaintext = match self.header.codec {
+            Codec::ZstdDelta => codec::decompress_delta(self.body, base, plain_len)?,
+            Codec::ZstdXor => codec::decompress_xor(self.body, base, plain_len)?,
+            Codec::Stored | Codec::Zstd => {
+                return Err(FormatError::malformed("a full chunk was read as a delta"));
+            }
+        };
         keyring.check_chunk(self.header.id, &plaintext)?;
         Ok(plaintext)
     }

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cluster;
 mod damage;
 mod ledger;
+mod reuse;
 mod round_trip;
 mod segments;
 mod wal;

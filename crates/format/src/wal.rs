@@ -1,5 +1,5 @@
 //! Objects of WAL: whole segments, their unfinished pieces, histories and what base backups leave behind (docs/format.md,
-//! section 13).
+//! section 15).
 //!
 //! Invariant: what comes out of an object is what its head says, and the head is the one that belongs at its key. A chunk is
 //! authenticated before it is given; that all are there is known only at the end.

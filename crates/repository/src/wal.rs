@@ -1,5 +1,5 @@
 //! The WAL archive of one cluster: whole segments, pieces of segments that are not complete yet, histories of timelines, and
-//! what base backups leave behind (docs/format.md, section 13).
+//! what base backups leave behind (docs/format.md, section 15).
 //!
 //! Invariant: what is stored is stored once and durable when it is said to be; the same bytes again are a success, and other
 //! bytes under the same name are refused loudly. A segment is that of its name: its first page says so, both before it is

@@ -9,4 +9,5 @@ mod reuse;
 mod round_trip;
 mod segments;
 mod wal;
+mod wal_damage;
 mod write_order;

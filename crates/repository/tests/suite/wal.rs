@@ -1,5 +1,5 @@
 //! The WAL archive: what goes in comes out, once, under the right name, with few store calls. The invariants W9 to W11 of
-//! docs/format.md, section 14, are here under their names.
+//! docs/format.md, section 13, are here under their names.
 
 use std::sync::Arc;
 

@@ -414,7 +414,7 @@ def open_keys(store: Store, holder_key: bytes) -> Keys:
 HEADER = struct.Struct("<8sBBHI16s32s")
 RECORD = struct.Struct("<4sIBBHII32s")
 FULL, DELTA, LIST, MANIFEST, PROOF, TRAILER = 1, 2, 3, 4, 5, 127
-STORED, ZSTD, ZSTD_PREFIX = 0, 1, 2
+STORED, ZSTD, ZSTD_PREFIX, ZSTD_XOR = 0, 1, 2, 3
 PACK_MAGIC, MANIFEST_MAGIC, PROOF_MAGIC = b"CHRVPACK", b"CHRVMANI", b"CHRVPROF"
 TYPES_ALLOWED = {
     PACK_MAGIC: (FULL, DELTA, LIST, TRAILER),
@@ -439,6 +439,13 @@ class Record(NamedTuple):
     @property
     def end(self) -> int:
         return self.offset + RECORD.size + self.sealed_bytes
+
+
+def exclusive_or(content: bytes, base: bytes) -> bytes:
+    """Each byte combined with the byte of the base at the same place, as far as the base goes."""
+    length = min(len(content), len(base))
+    combined = int.from_bytes(content[:length], "little") ^ int.from_bytes(base[:length], "little")
+    return combined.to_bytes(length, "little") + content[length:]
 
 
 class Container:
@@ -472,11 +479,11 @@ class Container:
         where = f"the record at byte {offset}"
         self._require(magic == b"CHNK" and zero == 0, f"there is no record at byte {offset}")
         self._require(kind in TYPES_ALLOWED[self.magic], f"{where} has type {kind}, which does not belong here")
-        codecs = {DELTA: (ZSTD_PREFIX,), TRAILER: (STORED,)}.get(kind, (STORED, ZSTD))
+        codecs = {DELTA: (ZSTD_PREFIX, ZSTD_XOR), TRAILER: (STORED,)}.get(kind, (STORED, ZSTD))
         self._require(codec in codecs, f"{where} has codec {codec}, which does not belong to its type")
         self._require(plain <= CHUNK_MAX_BYTES, f"{where} is larger than a chunk can be")
         self._require(index < RECORDS_MAX or kind == TRAILER, f"{where} is one too many")
-        least = TAG_BYTES + {STORED: plain, ZSTD: 1, ZSTD_PREFIX: ID_BYTES + 1}[codec]
+        least = TAG_BYTES + {STORED: plain, ZSTD: 1}.get(codec, ID_BYTES + 1)
         fits = sealed == least if codec == STORED else sealed >= least
         self._require(fits, f"{where} has lengths that contradict each other")
         self._require(offset + RECORD.size + sealed <= self.size, f"it is cut short at {self.size} bytes")
@@ -535,9 +542,12 @@ class Container:
         where = f"at byte {record.offset}"
         if record.codec == ZSTD:
             content = self.inflate(record, content, None)
-        elif record.codec == ZSTD_PREFIX:
-            self._require(content[:ID_BYTES] == base_id, f"the delta {where} has another base than its list says")
-            content = self.inflate(record, content[ID_BYTES:], base)
+        elif record.codec in (ZSTD_PREFIX, ZSTD_XOR):
+            fits = base is not None and content[:ID_BYTES] == base_id
+            self._require(fits, f"the delta {where} has another base than its list says")
+            content = self.inflate(record, content[ID_BYTES:], base if record.codec == ZSTD_PREFIX else None)
+            if record.codec == ZSTD_XOR:
+                content = exclusive_or(content, base)
         self._require(len(content) == record.plain_bytes, f"the chunk {where} has another length than its record says")
         return content
 

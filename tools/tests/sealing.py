@@ -65,6 +65,12 @@ class Container:
     def delta(self, plain, base, base_id):
         return self.record(DELTA, plain, bytes.fromhex(base_id) + compress(plain, base), 2)
 
+    def difference(self, plain, base, base_id):
+        """The same with codec 3: the exclusive or with the base, as far as that goes."""
+        rest = bytes(max(0, len(plain) - len(base)))
+        combined = bytes(own ^ other for own, other in zip(plain, base + rest))
+        return self.record(DELTA, plain, bytes.fromhex(base_id) + compress(combined), 3)
+
     def finish(self, count=None):
         """The bytes of the whole object, trailer included."""
         count = len(self.heads) if count is None else count

@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 SEED ?=
 COUNT ?= 1000
+TIME ?= 60
 
 .DEFAULT_GOAL := help
 
@@ -40,6 +41,10 @@ bench: ## Time and size against the usual tools; writes docs/benchmarks.md
 soak: ## Kill a backup at COUNT random points: make soak SEED=42 COUNT=1000
 	@scripts/setup.sh
 	@scripts/soak.sh "$(SEED)" "$(COUNT)"
+
+.PHONY: fuzz
+fuzz: ## Feed every parser of foreign bytes with made-up ones, TIME seconds each: make fuzz TIME=600
+	@scripts/fuzz.sh "$(TIME)"
 
 .PHONY: test-versions
 test-versions: ## The round trip on every server version from 13 to 18 (fetches them once)

@@ -186,13 +186,19 @@ codes! {
         "Check free space, permissions and owner of the directory; the same restore again goes on where it ended.";
     DirectoryTablespace = "directory.tablespace", Failed,
         "Give each tablespace a place of its own with --tablespace OLD=NEW.";
+    ReplicationDenied = "replication.denied", Failed,
+        "Run `ALTER ROLE … REPLICATION`, and give the role a line for the database `replication` in pg_hba.conf.";
+    ReplicationSettings = "replication.settings", Failed,
+        "Set wal_level = replica and raise max_wal_senders and max_replication_slots, then restart the server.";
+    ReplicationSlot = "replication.slot", Failed,
+        "Look at pg_replication_slots: end what uses the slot, or name another.";
     ClusterUnsuitable = "cluster.unsuitable", Failed, "Do what the sentence says, then run `chronavault doctor`.";
     ClusterUnreadable = "cluster.unreadable", Failed,
         "Run as the user that owns the data directory, or use --method base-backup; check the disk.";
     ClusterWalGone = "cluster.wal_gone", Failed,
         "Raise wal_keep_size or max_slot_wal_keep_size of the server, then run the backup again.";
     VerifyFailed = "verify.failed", NotVerified,
-        "Do not rely on this backup: make a new one now, and run `chronavault verify --all --level contents`.";
+        "Do not rely on this backup: make a new one now, which stores again what is damaged, and run `chronavault verify --all --level contents` to see what else is.";
     DoctorFound = "doctor.found", Failed, "Do what the findings say, then run `chronavault doctor` again.";
     OutputExists = "output.exists", Failed, "Name another file with --output, or remove this one.";
     OutputFailed = "output.failed", Failed, "Check free space and permissions of the place that is written to.";

@@ -17,6 +17,7 @@ mod manifest;
 mod object_key;
 mod seal;
 mod slot;
+mod wal;
 
 pub use checksum::render_checksums;
 pub use chunking::{GearCutter, RowCutter};
@@ -24,7 +25,7 @@ pub use codec::Compressor;
 pub use container::{
     CHUNK_BYTES_MAX, CONTAINER_BYTES_MAX, CONTAINER_OVERHEAD_BYTES, Codec, Container, ContainerBuilder,
     ContainerKind, Finished, HEADER_BYTES, NewRecord, RECORD_HEADER_BYTES, RECORDS_MAX, Record, RecordHeader,
-    RecordSpan, RecordType, walk,
+    RecordSpan, RecordType, WAL_CHUNK_BYTES, WAL_CONTAINER_BYTES_MAX, Walker, walk,
 };
 pub use error::FormatError;
 pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
@@ -38,3 +39,4 @@ pub use manifest::{
 };
 pub use object_key::ObjectKey;
 pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, seal_slot};
+pub use wal::{EncodedChunk, WAL_TEXT_BYTES_MAX, WAL_VERSION, WalBuilder, WalHead, WalOpener};

@@ -149,6 +149,14 @@ pub struct LogicalRecord {
     pub counts: BTreeMap<String, u64>,
     /// Whether the role passwords could not be read.
     pub globals_without_passwords: bool,
+    /// In which form the definitions in the inventory are hashed; its meaning belongs to whoever speaks to PostgreSQL.
+    #[serde(default = "first_inventory")]
+    pub inventory_version: u32,
+}
+
+/// Before there was a second form, manifests did not say which.
+const fn first_inventory() -> u32 {
+    1
 }
 
 /// One extension.

@@ -13,6 +13,7 @@ use postgres::{
 use postgres::{FilterError, SnapshotError, ToolsError};
 
 use crate::DirectoryError;
+use postgres::Unusable;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,9 @@ pub enum Error {
     /// The files of a cluster could not be read.
     #[error(transparent)]
     Cluster(ClusterError),
+    /// The data directory of the cluster cannot be read from here.
+    #[error(transparent)]
+    DataDirectory(Box<Unusable>),
     /// A data directory could not be filled.
     #[error(transparent)]
     Directory(#[from] DirectoryError),

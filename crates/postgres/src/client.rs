@@ -4,13 +4,16 @@
 //! Invariants: one thread uses a connection at a time; after an error of the server the session can be used again, after anything
 //! worse every call says that it cannot; no result counts before the server said that the statement is complete.
 //!
-//! Deliberately absent: binary formats, pipelining, notifications, replication.
+//! Replication connections are sessions of a type of their own, [`ReplicationClient`].
+//!
+//! Deliberately absent: binary formats, pipelining, notifications, logical replication.
 
 mod cancel;
 mod connect;
 mod copy_in;
 mod copy_out;
 mod error;
+mod replication;
 mod row;
 mod startup;
 mod stream;
@@ -26,11 +29,15 @@ pub use cancel::Canceller;
 pub use copy_in::CopyIn;
 pub use copy_out::{CopyError, RowSink};
 pub use error::{Error, ErrorKind, ServerError};
+pub(crate) use replication::{BackupPiece, BaseBackupStream, NEW_FORM_MAJOR};
+pub use replication::{
+    ReplicationClient, ReplicationError, SlotLifetime, SlotName, SlotNameError, SlotState, SystemIdentity,
+};
 pub use row::Row;
 
 use crate::conninfo::ConnectOptions;
 use connect::Endpoint;
-use startup::Session;
+use startup::{Purpose, Session};
 use wire::Wire;
 
 /// Whether a session is in a transaction.
@@ -60,7 +67,7 @@ pub struct Client {
 impl Client {
     /// Connects as `options` say. Hosts are tried in turn; the error of each is in the result.
     pub fn connect(options: &ConnectOptions) -> Result<Client, Error> {
-        connect::connect(options)
+        connect::connect(options, Purpose::Sql)
     }
 
     fn new(wire: Wire, session: Session, options: ConnectOptions, endpoint: Endpoint) -> Result<Self, Error> {

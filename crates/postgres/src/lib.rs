@@ -4,10 +4,12 @@
 //! them from one; what happens to the bytes in between is not its business. It never prints and never reads the environment.
 
 pub mod archive;
+mod base_backup;
 mod client;
 mod cluster;
 mod conninfo;
 pub mod control;
+mod data_directory;
 mod dump;
 mod filter;
 mod foreign_key;
@@ -24,22 +26,26 @@ mod snapshot;
 mod table;
 mod tools;
 
+pub use base_backup::{BaseBackup, BaseBackupOptions, Checkpoint};
 pub use client::{
-    Canceller, Client, CopyError, CopyIn, Error, ErrorKind, Row, RowSink, ServerError, TransactionStatus,
+    Canceller, Client, CopyError, CopyIn, Error, ErrorKind, ReplicationClient, ReplicationError, Row,
+    RowSink, ServerError, SlotLifetime, SlotName, SlotNameError, SlotState, SystemIdentity,
+    TransactionStatus,
 };
 pub use cluster::{
     Again, ClusterError, ClusterFile, ClusterSink, ClusterSource, ClusterStart, ClusterStop, EarlierBackup,
     FileNumber, Region, RegionSink, SinkError, Tablespace,
 };
 pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning};
-pub use dump::{ArchiveRequest, start_archive, start_globals};
+pub use data_directory::{DataDirectory, DataDirectoryOptions, Unusable};
+pub use dump::{ArchiveRequest, failed_to_lock, start_archive, start_globals};
 pub use filter::{FilterError, PatternError};
 pub use foreign_key::{
     ForeignKeyReport, ForeignKeyViolation, UncheckedForeignKey, UncheckedReason, check_foreign_keys,
 };
 pub use inventory::{
-    EXTENSION_VERSION, InventoryError, LargeObjects, SEQUENCE_VALUE, read_large_objects, sequence_value,
-    take_inventory, with_dumped_sequence_values,
+    EXTENSION_VERSION, INVENTORY_VERSION, InventoryError, LargeObjects, SEQUENCE_VALUE, common_part,
+    read_large_objects, sequence_value, take_inventory, with_dumped_sequence_values,
 };
 pub use partition::moving_partitions;
 pub use preflight::{

@@ -16,6 +16,7 @@ mod random;
 mod reader;
 mod records;
 mod repository;
+mod wal;
 mod writer;
 
 pub use catalog::{BackupSummary, Listed, Usage};
@@ -29,6 +30,9 @@ pub use format::{
 pub use proofs::ProofEntry;
 pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};
+pub use wal::{
+    MAX_WAL_THREADS, Stored, TimelineWal, Unfinished, WalArchive, WalCatalogue, WalHead, WalOptions,
+};
 pub use writer::{
     ArchiveWriter, BackupWriter, Chunk, ClusterWriter, CommitFacts, Committed, MAX_INDEXED_ENTRIES,
     MAX_SEAL_THREADS, PACK_BYTES, PartWriter, RegionWriter, RowStream, WriteOptions,

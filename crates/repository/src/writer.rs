@@ -35,7 +35,9 @@ use self::parent::Parent;
 use self::sealer::{Job, Sealer};
 use self::shared::Shared;
 use self::stream::Stream;
+use crate::catalog::ProofKeys;
 use crate::error::Problem;
+use crate::proofs::pack_of;
 use crate::records::Records;
 use crate::{Error, Repository};
 
@@ -71,7 +73,7 @@ pub struct WriteOptions {
     pub seal_threads: usize,
     /// A pack is closed when it has this many bytes; at most [`PACK_BYTES`].
     pub pack_bytes: usize,
-    /// Whether chunks of the newest backup of the same source and kind are used again.
+    /// Whether chunks of the newest good backup of the same source and kind are used again.
     pub reuse: bool,
     /// Whether a changed chunk may be stored as its difference to a chunk of that backup.
     pub delta: bool,
@@ -169,7 +171,7 @@ impl Repository {
         Ok(writer)
     }
 
-    /// The newest backup of the same source and kind that can be read.
+    /// The backup to reuse from, without the packs that are known to be damaged.
     fn parent_of(
         &self,
         source: &str,
@@ -177,19 +179,48 @@ impl Repository {
         records: &Arc<Records>,
         problems: &mut Vec<Problem>,
     ) -> Result<Option<(BackupId, Parent)>, Error> {
+        let proofs = self.proof_keys()?;
+        let damaged = self.damaged_packs(&proofs);
+        let Some(manifest) = self.newest_good(source, kind, proofs, problems)? else { return Ok(None) };
+        let mut there = self.packs_there()?;
+        there.retain(|pack, _| !damaged.contains(pack));
+        let files = self.files_of(&manifest, problems);
+        let mut parent = Parent::open(&manifest, records, &there, files);
+        // Whoever verified has been told already.
+        parent
+            .problems
+            .retain(|problem| pack_of(&problem.object).is_none_or(|pack| !damaged.contains(&pack)));
+        Ok(Some((manifest.id, parent)))
+    }
+
+    /// The newest backup of the same source and kind that can be read and is not known to be bad. Where all are known to be bad,
+    /// it is the newest of them: chunks are found by their content, so what is wrong with a backup as a whole is not handed on.
+    fn newest_good(
+        &self,
+        source: &str,
+        kind: Kind,
+        mut proofs: ProofKeys,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Option<Manifest>, Error> {
+        let mut newest = None;
         for id in self.ids()? {
-            match self.manifest(&id) {
-                Ok(manifest) if manifest.source == source && manifest.kind == kind => {
-                    let there = self.packs_there()?;
-                    let files = self.files_of(&manifest, problems);
-                    return Ok(Some((id, Parent::open(&manifest, records, &there, files))));
+            let (manifest, sha256) = match self.inner.manifest(&id) {
+                Ok(found) => found,
+                Err(Error::Damaged(problem)) => {
+                    problems.push(problem);
+                    continue;
                 }
-                Ok(_) => {}
-                Err(Error::Damaged(problem)) => problems.push(problem),
                 Err(error) => return Err(error),
+            };
+            if manifest.source != source || manifest.kind != kind {
+                continue;
             }
+            if !self.is_known_bad(&id, sha256, proofs.remove(&id).unwrap_or_default()) {
+                return Ok(Some(manifest));
+            }
+            newest.get_or_insert(manifest);
         }
-        Ok(None)
+        Ok(newest)
     }
 
     /// The files of a physical backup; none when the list of them is damaged.

@@ -5,6 +5,7 @@
 #![expect(clippy::missing_panics_doc, reason = "failing is panicking here")]
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -32,6 +33,27 @@ impl Cluster {
     #[must_use]
     pub fn with(configure: impl FnOnce(&mut SandboxOptions)) -> Self {
         Self::with_tools(&server_tools(), configure)
+    }
+
+    /// Starts a server that takes replication connections on its socket and that a physical backup can be taken from.
+    #[must_use]
+    pub fn replicating(configure: impl FnOnce(&mut SandboxOptions)) -> Self {
+        Self::with(|options| {
+            options.access.push("local replication all trust".to_owned());
+            for (name, value) in
+                [("wal_level", "replica"), ("max_wal_senders", "8"), ("full_page_writes", "on")]
+            {
+                options.settings.push((name.to_owned(), value.to_owned()));
+            }
+            configure(options);
+        })
+    }
+
+    /// The account and group that own the server's files, if they are not ours.
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        let metadata = std::fs::metadata(self.sandbox.data_directory()).expect("the data directory is there");
+        let is_other = metadata.uid() != rustix::process::geteuid().as_raw();
+        is_other.then(|| (metadata.uid(), metadata.gid()))
     }
 
     /// The same with the programs of another installation.

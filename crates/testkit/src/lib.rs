@@ -4,11 +4,13 @@
 pub mod certificates;
 pub mod cluster;
 pub mod damage;
+pub mod directory_sink;
 mod installation;
 pub mod schemas;
 mod stock;
 
 pub use cluster::Cluster;
 pub use damage::Damage;
+pub use directory_sink::{DirectorySink, ReadCluster, make_startable, read_cluster};
 pub use installation::Installation;
 pub use stock::assert_same_text;

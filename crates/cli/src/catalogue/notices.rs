@@ -25,6 +25,12 @@ impl From<&Warning> for Notice {
             Warning::NotProven { .. } => {
                 "Do what the sentence says, then run `chronavault verify latest`; until then the backup may not restore."
             }
+            Warning::DefinitionsNotCompared { .. } => {
+                "Rows were compared all the same. To compare definitions, verify with the version of chronavault that made the backup; a new backup has the inventory of this version."
+            }
+            Warning::StartedAgain { .. } => {
+                "Nothing needs to be done; run backups when no tables are being altered or truncated."
+            }
             Warning::ParentUnreadable { .. } => "Run `chronavault verify --all --level contents`.",
             Warning::NoChecksums { .. } => {
                 "Check free space and the disk; `sha256sum -c` cannot check this backup."
@@ -61,7 +67,11 @@ pub(crate) fn needs_person(warning: &Warning) -> bool {
         | Warning::Server { .. }
         | Warning::BadPages { .. }
         | Warning::ParentUnreadable { .. } => true,
-        Warning::RolesWithoutPasswords | Warning::Filtered(_) | Warning::RoleCreated { .. } => false,
+        Warning::RolesWithoutPasswords
+        | Warning::Filtered(_)
+        | Warning::DefinitionsNotCompared { .. }
+        | Warning::StartedAgain { .. }
+        | Warning::RoleCreated { .. } => false,
     }
 }
 

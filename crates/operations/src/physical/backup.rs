@@ -1,10 +1,14 @@
 //! A physical backup: one source reads the cluster, one sink stores it, one manifest makes it exist.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use model::Kind;
-use postgres::{ClusterError, ClusterSource, ClusterStart, ClusterStop, ConnectOptions, EarlierBackup};
+use postgres::{
+    BaseBackup, BaseBackupOptions, Checkpoint, Client, ClusterError, ClusterSource, ClusterStart,
+    ClusterStop, ConnectOptions, DataDirectory, DataDirectoryOptions, EarlierBackup,
+};
 use repository::{
     BackupWriter, ClusterWriter, CommitFacts, PhysicalRecord, Repository, TablespaceRecord, WriteOptions,
 };
@@ -14,6 +18,9 @@ use crate::backup::{SizeLimit, Warnings, check_size, new_id};
 use crate::context::elapsed;
 use crate::progress::Progress;
 use crate::{BackupReport, Context, Error, Phase, Warning};
+
+/// What the server calls the backup.
+const LABEL: &str = "chronavault";
 
 /// How the files of a cluster are read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -107,8 +114,22 @@ fn choose(
     request: &ClusterBackupRequest,
     earlier: Option<EarlierBackup>,
 ) -> Result<Box<dyn ClusterSource>, Error> {
-    let _ = (request, earlier);
-    Err(Error::Cancelled)
+    let checkpoint = if request.fast_checkpoint { Checkpoint::Fast } else { Checkpoint::Spread };
+    let threads = NonZeroUsize::new(request.jobs).unwrap_or(NonZeroUsize::MIN);
+    if request.method != Method::BaseBackup {
+        let options = DataDirectoryOptions { label: LABEL.to_owned(), checkpoint, threads };
+        match DataDirectory::usable(Client::connect(&request.source)?, options) {
+            Ok(source) => return Ok(Box::new(source)),
+            Err(error) if request.method == Method::DataDirectory => {
+                return Err(Error::DataDirectory(Box::new(error)));
+            }
+            // That it cannot be read here is no fault; anything else is found again below.
+            Err(_) => {}
+        }
+    }
+    let connection = request.source.clone();
+    let _ = earlier;
+    Ok(Box::new(BaseBackup::new(BaseBackupOptions { connection, checkpoint, threads, checksums: true })))
 }
 
 fn earlier(cluster: &ClusterWriter) -> Option<EarlierBackup> {

@@ -13,7 +13,8 @@ use rustix::net::sockopt;
 
 use super::Client;
 use super::error::{Error, ErrorKind};
-use super::startup;
+use super::replication;
+use super::startup::{self, Purpose};
 use super::stream::{Socket, Stream};
 use super::tls;
 use super::wire::Wire;
@@ -37,7 +38,7 @@ enum Encryption {
 /// Tries every address of every host until one serves.
 ///
 /// As in libpq, a host that answers and refuses ends the search, unless it says that it cannot take connections now.
-pub(super) fn connect(options: &ConnectOptions) -> Result<Client, Error> {
+pub(super) fn connect(options: &ConnectOptions, purpose: Purpose) -> Result<Client, Error> {
     let hosts = ordered_hosts(options)?;
     let wanted = options.parameters().session_attributes;
     let passes: &[SessionAttributes] = match wanted {
@@ -47,7 +48,7 @@ pub(super) fn connect(options: &ConnectOptions) -> Result<Client, Error> {
     let mut failures = Vec::new();
     for attributes in passes {
         for host in &hosts {
-            match connect_host(options, host, *attributes, &mut failures) {
+            match connect_host(options, host, purpose, *attributes, &mut failures) {
                 Ok(Some(client)) => return Ok(client),
                 Ok(None) => {}
                 Err(error) if failures.is_empty() => return Err(error),
@@ -80,6 +81,7 @@ fn ordered_hosts(options: &ConnectOptions) -> Result<Vec<Host>, Error> {
 fn connect_host(
     options: &ConnectOptions,
     host: &Host,
+    purpose: Purpose,
     attributes: SessionAttributes,
     failures: &mut Vec<Error>,
 ) -> Result<Option<Client>, Error> {
@@ -91,7 +93,8 @@ fn connect_host(
         }
     };
     for endpoint in endpoints {
-        match attempt(options, host, &endpoint).and_then(|client| has_attributes(client, attributes)) {
+        let attempted = attempt(options, host, &endpoint, purpose);
+        match attempted.and_then(|client| has_attributes(client, purpose, attributes)) {
             Ok(client) => return Ok(Some(client)),
             Err(error) => match error.kind() {
                 ErrorKind::Authentication | ErrorKind::NoSuchDatabase => return Err(error),
@@ -119,7 +122,12 @@ fn endpoints(host: &Host) -> Result<Vec<Endpoint>, Error> {
 }
 
 /// One address, with TLS as `sslmode` wants it: `prefer` and `allow` try again the other way when the server refuses.
-fn attempt(options: &ConnectOptions, host: &Host, endpoint: &Endpoint) -> Result<Client, Error> {
+fn attempt(
+    options: &ConnectOptions,
+    host: &Host,
+    endpoint: &Endpoint,
+    purpose: Purpose,
+) -> Result<Client, Error> {
     let (first, second) = match (endpoint, options.parameters().ssl_mode) {
         // libpq does not use TLS on a unix socket, whatever the mode.
         (Endpoint::Unix(_), _) | (_, SslMode::Disable) => (Encryption::Off, None),
@@ -127,7 +135,7 @@ fn attempt(options: &ConnectOptions, host: &Host, endpoint: &Endpoint) -> Result
         (_, SslMode::Prefer) => (Encryption::IfOffered, Some(Encryption::Off)),
         _ => (Encryption::Required, None),
     };
-    let (error, was_encrypted) = match establish(options, host, endpoint, first) {
+    let (error, was_encrypted) = match establish(options, host, endpoint, purpose, first) {
         Ok(client) => return Ok(client),
         Err(failure) => failure,
     };
@@ -138,7 +146,7 @@ fn attempt(options: &ConnectOptions, host: &Host, endpoint: &Endpoint) -> Result
         None => false,
     };
     let Some(second) = second.filter(|_| other_way) else { return Err(error) };
-    establish(options, host, endpoint, second).map_err(|(later, _)| {
+    establish(options, host, endpoint, purpose, second).map_err(|(later, _)| {
         // "No pg_hba.conf entry" for one way is less telling than "wrong password" for the other.
         if later.code() == Some("28P01") || error.code() == Some("28000") { later } else { error }
     })
@@ -149,6 +157,7 @@ fn establish(
     options: &ConnectOptions,
     host: &Host,
     endpoint: &Endpoint,
+    purpose: Purpose,
     encryption: Encryption,
 ) -> Result<Client, (Error, bool)> {
     let timeout = options.parameters().connect_timeout;
@@ -156,7 +165,7 @@ fn establish(
     let mut encrypted = false;
     let session = open(options, host, endpoint, encryption, deadline, &mut encrypted).and_then(|stream| {
         let mut wire = Wire::new(stream, host.to_string());
-        let session = startup::start(&mut wire, options, host)?;
+        let session = startup::start(&mut wire, options, host, purpose)?;
         Ok((wire, session))
     });
     let (mut wire, session) = session.map_err(|error| (startup_error(error, host, timeout), encrypted))?;
@@ -318,16 +327,15 @@ fn check_peer(socket: &Socket, host: &Host, parameters: &Parameters) -> Result<(
 }
 
 /// Passes the client on if its server is of the wanted kind.
-fn has_attributes(mut client: Client, wanted: SessionAttributes) -> Result<Client, Error> {
-    let question = match wanted {
-        SessionAttributes::Any | SessionAttributes::PreferStandby => return Ok(client),
-        SessionAttributes::Primary => "SELECT NOT pg_catalog.pg_is_in_recovery()",
-        SessionAttributes::Standby => "SELECT pg_catalog.pg_is_in_recovery()",
-        SessionAttributes::ReadWrite => "SELECT pg_catalog.current_setting('transaction_read_only') = 'off'",
-        SessionAttributes::ReadOnly => "SELECT pg_catalog.current_setting('transaction_read_only') = 'on'",
+fn has_attributes(mut client: Client, purpose: Purpose, wanted: SessionAttributes) -> Result<Client, Error> {
+    if matches!(wanted, SessionAttributes::Any | SessionAttributes::PreferStandby) {
+        return Ok(client);
+    }
+    let has = match purpose {
+        Purpose::Sql => answers_yes(&mut client, wanted)?,
+        Purpose::Replication => replication::has_attributes(&mut client, wanted)?,
     };
-    let row = client.query_one(question, &[])?;
-    if row.is_true(0) {
+    if has {
         return Ok(client);
     }
     let wanted = match wanted {
@@ -337,6 +345,17 @@ fn has_attributes(mut client: Client, wanted: SessionAttributes) -> Result<Clien
         _ => "writable",
     };
     Err(Error::SessionAttributes { host: client.host().to_owned(), wanted })
+}
+
+fn answers_yes(client: &mut Client, wanted: SessionAttributes) -> Result<bool, Error> {
+    let question = match wanted {
+        SessionAttributes::Any | SessionAttributes::PreferStandby => return Ok(true),
+        SessionAttributes::Primary => "SELECT NOT pg_catalog.pg_is_in_recovery()",
+        SessionAttributes::Standby => "SELECT pg_catalog.pg_is_in_recovery()",
+        SessionAttributes::ReadWrite => "SELECT pg_catalog.current_setting('transaction_read_only') = 'off'",
+        SessionAttributes::ReadOnly => "SELECT pg_catalog.current_setting('transaction_read_only') = 'on'",
+    };
+    Ok(client.query_one(question, &[])?.is_true(0))
 }
 
 /// Opens a second connection of the same kind, sends `message` on it and waits until the server closes it.

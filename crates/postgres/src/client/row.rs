@@ -14,23 +14,11 @@ pub struct Row {
 impl Row {
     /// Reads the body of a `DataRow`.
     pub(super) fn parse(body: &[u8]) -> Result<Self, &'static str> {
-        let [high, low, rest @ ..] = body else { return Err("a row without a number of columns") };
-        let mut rest = rest;
-        let count = u16::from_be_bytes([*high, *low]);
-        let mut values = Vec::with_capacity(usize::from(count));
-        for _ in 0..count {
-            let length = int_at(rest, 0).ok_or("a row that ends early")?;
-            rest = &rest[4..];
-            let Ok(length) = usize::try_from(length) else {
-                values.push(None);
-                continue;
-            };
-            let (value, behind) = rest.split_at_checked(length).ok_or("a row that ends early")?;
-            let text = std::str::from_utf8(value).map_err(|_| "a value that is not UTF-8")?;
-            values.push(Some(text.to_owned()));
-            rest = behind;
-        }
-        if rest.is_empty() { Ok(Self { values }) } else { Err("a row with bytes left over") }
+        let text = |value: &[u8]| {
+            std::str::from_utf8(value).map(str::to_owned).map_err(|_| "a value that is not UTF-8")
+        };
+        let values = values(body)?.into_iter().map(|value| value.map(text).transpose());
+        Ok(Self { values: values.collect::<Result<_, _>>()? })
     }
 
     /// Column `i`, from 0; `None` when it is NULL or does not exist.
@@ -64,4 +52,24 @@ impl Row {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
+}
+
+/// The values in the body of a `DataRow`, as bytes; NULL is `None`.
+pub(super) fn values(body: &[u8]) -> Result<Vec<Option<&[u8]>>, &'static str> {
+    let [high, low, rest @ ..] = body else { return Err("a row without a number of columns") };
+    let mut rest = rest;
+    let count = u16::from_be_bytes([*high, *low]);
+    let mut values = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let length = int_at(rest, 0).ok_or("a row that ends early")?;
+        rest = &rest[4..];
+        let Ok(length) = usize::try_from(length) else {
+            values.push(None);
+            continue;
+        };
+        let (value, behind) = rest.split_at_checked(length).ok_or("a row that ends early")?;
+        values.push(Some(value));
+        rest = behind;
+    }
+    if rest.is_empty() { Ok(values) } else { Err("a row with bytes left over") }
 }

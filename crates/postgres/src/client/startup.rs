@@ -24,9 +24,24 @@ pub(super) struct Session {
     pub(super) secret: i32,
 }
 
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Statements in a database.
+    Sql,
+    /// Replication commands for the whole cluster (PostgreSQL documentation, 55.4). The database that is asked for counts only
+    /// where a password is looked up.
+    Replication,
+}
+
 /// Starts a session. Everything that follows on `wire` is an answer to a statement.
-pub(super) fn start(wire: &mut Wire, options: &ConnectOptions, host: &Host) -> Result<Session, Error> {
-    send_startup(wire, options)?;
+pub(super) fn start(
+    wire: &mut Wire,
+    options: &ConnectOptions,
+    host: &Host,
+    purpose: Purpose,
+) -> Result<Session, Error> {
+    send_startup(wire, options, purpose)?;
     let mut login = Login { options, host, scram: None, scram_done: false, asked: false };
     login.authenticate(wire)?;
     wire.trust();
@@ -49,7 +64,7 @@ pub(super) fn start(wire: &mut Wire, options: &ConnectOptions, host: &Host) -> R
     }
 }
 
-fn send_startup(wire: &mut Wire, options: &ConnectOptions) -> Result<(), Error> {
+fn send_startup(wire: &mut Wire, options: &ConnectOptions, purpose: Purpose) -> Result<(), Error> {
     let mut fields = vec![
         ("user", options.user()),
         ("database", options.database()),
@@ -57,6 +72,9 @@ fn send_startup(wire: &mut Wire, options: &ConnectOptions) -> Result<(), Error> 
         // Texts here are UTF-8.
         ("client_encoding", "UTF8"),
     ];
+    if purpose == Purpose::Replication {
+        fields.push(("replication", "true"));
+    }
     if let Some(settings) = &options.parameters().options {
         fields.push(("options", settings));
     }

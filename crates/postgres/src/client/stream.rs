@@ -184,6 +184,25 @@ impl Stream {
         }
     }
 
+    /// Receives at least one byte, waiting `at_most` for it; `None` when there was none. 0 at the end of the stream.
+    pub(super) fn receive_within(
+        &mut self,
+        buffer: &mut [u8],
+        at_most: Duration,
+    ) -> io::Result<Option<usize>> {
+        let until = Instant::now().checked_add(at_most);
+        loop {
+            match self.receive_now(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other.map(Some),
+            }
+            let left = until.map_or(at_most, |until| until.saturating_duration_since(Instant::now()));
+            if self.socket.wait(PollFlags::IN, Some(left))?.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
     /// Sends some of `bytes` without waiting; `WouldBlock` when nothing could be taken.
     pub(super) fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.socket.send_now(bytes) };

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -127,6 +128,16 @@ impl Wire {
         self.received(received)
     }
 
+    /// As [`Self::fill`], but waits no longer than `at_most`. Returns whether something came.
+    pub(super) fn fill_within(&mut self, at_most: Duration) -> Result<bool, Error> {
+        self.make_room()?;
+        match self.stream.receive_within(&mut self.input[self.end..], at_most) {
+            Ok(None) => Ok(false),
+            Ok(Some(count)) => self.received(Ok(count)).map(|()| true),
+            Err(source) => self.received(Err(source)).map(|()| true),
+        }
+    }
+
     fn received(&mut self, received: io::Result<usize>) -> Result<(), Error> {
         match received {
             Ok(0) => Err(self.lost(None)),
@@ -166,16 +177,37 @@ impl Wire {
     /// The next message that is an answer: its tag and the place of its body, already consumed.
     pub(super) fn next(&mut self) -> Result<(u8, Range<usize>), Error> {
         loop {
-            while let Some(header) = self.complete_message()? {
-                let body = self.start + HEADER..self.start + header.total;
-                self.start = body.end;
-                if !header.is_asynchronous() {
-                    return Ok((header.tag, body));
-                }
-                self.absorb(header.tag, body)?;
+            if let Some(message) = self.next_here()? {
+                return Ok(message);
             }
             self.fill()?;
         }
+    }
+
+    /// As [`Self::next`], but `None` when nothing came within `at_most`. Part of a message counts as something: a caller that
+    /// must do other things from time to time looks at its clock as well.
+    pub(super) fn next_within(&mut self, at_most: Duration) -> Result<Option<(u8, Range<usize>)>, Error> {
+        loop {
+            if let Some(message) = self.next_here()? {
+                return Ok(Some(message));
+            }
+            if !self.fill_within(at_most)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// As [`Self::next`], of what has been received already.
+    pub(super) fn next_here(&mut self) -> Result<Option<(u8, Range<usize>)>, Error> {
+        while let Some(header) = self.complete_message()? {
+            let body = self.start + HEADER..self.start + header.total;
+            self.start = body.end;
+            if !header.is_asynchronous() {
+                return Ok(Some((header.tag, body)));
+            }
+            self.absorb(header.tag, body)?;
+        }
+        Ok(None)
     }
 
     /// The header of the message at the front, if all of it is here.

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use model::Lsn;
+use model::{Lsn, TimelineId};
 
 use super::SinkError;
-use crate::Error as ClientError;
+use crate::control::ControlError;
+use crate::{Error as ClientError, ReplicationError};
 
 /// Why the files of a cluster could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -14,11 +15,28 @@ pub enum ClusterError {
     /// A statement failed, or the connection.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A replication connection could not be made, or a replication command failed.
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
     /// The server says something that cannot be.
     #[error("the server sent {what} during the base backup")]
     Protocol {
         /// What it sent.
         what: String,
+    },
+    /// The files that came are not those of the server's manifest.
+    #[error("the backup manifest of the server does not fit the files that came: {problem}")]
+    Manifest {
+        /// What differs.
+        problem: String,
+    },
+    /// The server changed to another timeline during the backup: the standby was promoted, or followed a new primary.
+    #[error("the server changed from timeline {from} to timeline {to} during the backup")]
+    TimelineChanged {
+        /// The timeline at the start.
+        from: TimelineId,
+        /// The timeline at the end.
+        to: TimelineId,
     },
     /// A file could not be read.
     #[error("{path} cannot be read", path = path.display())]
@@ -28,6 +46,15 @@ pub enum ClusterError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// `pg_control` cannot be read.
+    #[error("{path} cannot be understood", path = path.display())]
+    Control {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ControlError,
     },
     /// A name in the data directory cannot be written down.
     #[error("the data directory holds {name:?}, a name that a backup cannot have")]

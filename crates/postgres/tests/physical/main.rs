@@ -2,5 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "failing is panicking in a test")]
 
+mod changes;
 mod control;
+mod data_directory;
 mod page;
+mod server;
+mod sink;
+mod standby;
+mod usable;

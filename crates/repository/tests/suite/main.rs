@@ -5,5 +5,9 @@
 mod cluster;
 mod damage;
 mod ledger;
+mod reuse;
 mod round_trip;
+mod segments;
+mod wal;
+mod wal_damage;
 mod write_order;

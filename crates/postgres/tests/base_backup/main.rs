@@ -1,0 +1,6 @@
+//! Base backups of real servers: what is read is a cluster that starts and has the same rows.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod scene;
+mod whole;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns a Chronavault backup into files that stock PostgreSQL commands load.
+"""Turns a Chronavault backup into files that stock PostgreSQL commands load, or a server starts from.
 
     recover.py REPOSITORY BACKUP_ID OUT_DIR [--verify-ids]
 
@@ -9,7 +9,8 @@ name the section of docs/format.md that a rule is from.
 
 The key comes from BACKUP_ENCRYPTION_KEY (64 hex digits), or from the file that BACKUP_ENCRYPTION_KEY_FILE names.
 REPOSITORY is the directory that holds chronavault.json (or the one above it). OUT_DIR must not exist, or be empty;
-nothing is written anywhere else. What is in it afterwards is PLAINTEXT (directories 0700, files 0600):
+nothing is written anywhere else. What is in it afterwards is PLAINTEXT (directories 0700, files 0600). Of a logical
+backup:
 
     archive.dump     pg_restore archive: schema, small tables, sequences, large objects
     rows/<n>.copy    the rows of one large table each, as COPY text
@@ -17,9 +18,15 @@ nothing is written anywhere else. What is in it afterwards is PLAINTEXT (directo
     inventory.json   every object of the database, with hashes of its definition
     load.sh          loads all of it: ./load.sh NEWDB
 
+Of a physical backup:
+
+    data/                the data directory; modes of files are kept, but never looser than 0640 and 0750
+    tablespaces/<oid>/   what data/pg_tblspc/<oid> is a link to
+    start.sh             starts a server on it that is for its owner alone: ./start.sh
+
 Before the first byte is written, the whole backup is checked: every pack against its name (SHA-256), the structure of
-every container, every list. Memory is bounded by the largest chunk, whatever the size of the backup. load.sh is
-written last: a directory without it is not complete.
+every container, every list. Memory is bounded by the largest chunk, whatever the size of the backup. load.sh or
+start.sh is written last: a directory without it is not complete, and one without data/global/pg_control starts nothing.
 
 One thing is not checked by default: that the id of a chunk is the BLAKE3 hash of its plaintext. The standard library
 has no BLAKE3, and in pure Python it runs at about 1 MB/s. Leaving it out is sound. The id is part of the data that
@@ -46,8 +53,10 @@ import re
 import shlex
 import struct
 import sys
+import unicodedata
+import zlib
 from collections import OrderedDict
-from typing import Any, BinaryIO, Callable, Iterator, NamedTuple, Optional
+from typing import Any, BinaryIO, Callable, Iterable, Iterator, NamedTuple, Optional
 
 try:
     import zstandard
@@ -312,17 +321,19 @@ class Head(NamedTuple):
     """chronavault.json, parsed and not yet authenticated."""
 
     repository_id: bytes
+    region_bytes: int
     commitments: list[bytes]  # of epoch 1, 2, …
     mac: bytes
     mac_message: bytes
 
 
 class Keys(NamedTuple):
-    """What the holder's key opens."""
+    """What the holder's key opens, and what it vouches for."""
 
     repository_id: bytes
     roots: dict[int, bytes]  # by epoch
     chunk_id_key: bytes
+    region_bytes: int = 0
 
 
 def parse_head(content: bytes) -> Head:
@@ -339,7 +350,8 @@ def parse_head(content: bytes) -> Head:
     for name in ("rows", "archive"):
         sizes = chunking.object(name).only(*limits)
         lines.append(f"{name}=" + ",".join(str(sizes.number(limit)) for limit in limits))
-    lines.append(f"region={chunking.number('region_bytes')}")
+    region_bytes = chunking.number("region_bytes")
+    lines.append(f"region={region_bytes}")
     commitments = []
     for number, epoch in enumerate(facts.objects("epochs"), start=1):
         epoch.only("epoch", "commitment")
@@ -348,7 +360,7 @@ def parse_head(content: bytes) -> Head:
         lines.append(f"epoch={number},{commitments[-1].hex()}")
     require(bool(commitments), f"{HEAD_KEY} is damaged: it has no epoch")
     message = "".join(line + "\n" for line in lines).encode()
-    return Head(repository_id, commitments, facts.hex("head_mac", 32), message)
+    return Head(repository_id, region_bytes, commitments, facts.hex("head_mac", 32), message)
 
 
 SLOT = struct.Struct("<8sBBHI16s16s32s12s48s")
@@ -409,7 +421,8 @@ def open_keys(store: Store, holder_key: bytes) -> Keys:
     mac_key = hkdf(roots[len(head.commitments)], head.repository_id, b"chronavault v1 head", 32)
     genuine = hmac.compare_digest(hmac.new(mac_key, head.mac_message, hashlib.sha256).digest(), head.mac)
     require(genuine, f"{HEAD_KEY} is damaged: its head_mac does not fit its content")
-    return Keys(head.repository_id, roots, hkdf(roots[1], head.repository_id, b"chronavault v1 chunk id", 32))
+    id_key = hkdf(roots[1], head.repository_id, b"chronavault v1 chunk id", 32)
+    return Keys(head.repository_id, roots, id_key, head.region_bytes)
 
 
 # --- sealed containers (section 6) -----------------------------------------------------------------------------------
@@ -417,7 +430,7 @@ def open_keys(store: Store, holder_key: bytes) -> Keys:
 HEADER = struct.Struct("<8sBBHI16s32s")
 RECORD = struct.Struct("<4sIBBHII32s")
 FULL, DELTA, LIST, MANIFEST, PROOF, WAL_HEAD, WAL_CHUNK, TRAILER = 1, 2, 3, 4, 5, 6, 7, 127
-STORED, ZSTD, ZSTD_PREFIX = 0, 1, 2
+STORED, ZSTD, ZSTD_PREFIX, ZSTD_XOR = 0, 1, 2, 3
 PACK_MAGIC, MANIFEST_MAGIC, PROOF_MAGIC, WAL_MAGIC = b"CHRVPACK", b"CHRVMANI", b"CHRVPROF", b"CHRVWALS"
 TYPES_ALLOWED = {
     PACK_MAGIC: (FULL, DELTA, LIST, TRAILER),
@@ -443,6 +456,13 @@ class Record(NamedTuple):
     @property
     def end(self) -> int:
         return self.offset + RECORD.size + self.sealed_bytes
+
+
+def exclusive_or(content: bytes, base: bytes) -> bytes:
+    """Each byte combined with the byte of the base at the same place, as far as the base goes."""
+    length = min(len(content), len(base))
+    combined = int.from_bytes(content[:length], "little") ^ int.from_bytes(base[:length], "little")
+    return combined.to_bytes(length, "little") + content[length:]
 
 
 class Container:
@@ -476,12 +496,12 @@ class Container:
         where = f"the record at byte {offset}"
         self._require(magic == b"CHNK" and zero == 0, f"there is no record at byte {offset}")
         self._require(kind in TYPES_ALLOWED[self.magic], f"{where} has type {kind}, which does not belong here")
-        codecs = {DELTA: (ZSTD_PREFIX,), TRAILER: (STORED,)}.get(kind, (STORED, ZSTD))
+        codecs = {DELTA: (ZSTD_PREFIX, ZSTD_XOR), TRAILER: (STORED,)}.get(kind, (STORED, ZSTD))
         self._require(codec in codecs, f"{where} has codec {codec}, which does not belong to its type")
         chunk_max = WAL_CHUNK_BYTES if self.magic == WAL_MAGIC else CHUNK_MAX_BYTES
         self._require(plain <= chunk_max, f"{where} is larger than a chunk can be")
         self._require(index < RECORDS_MAX or kind == TRAILER, f"{where} is one too many")
-        least = TAG_BYTES + {STORED: plain, ZSTD: 1, ZSTD_PREFIX: ID_BYTES + 1}[codec]
+        least = TAG_BYTES + {STORED: plain, ZSTD: 1}.get(codec, ID_BYTES + 1)
         fits = sealed == least if codec == STORED else sealed >= least
         self._require(fits, f"{where} has lengths that contradict each other")
         self._require(offset + RECORD.size + sealed <= self.size, f"it is cut short at {self.size} bytes")
@@ -540,9 +560,12 @@ class Container:
         where = f"at byte {record.offset}"
         if record.codec == ZSTD:
             content = self.inflate(record, content, None)
-        elif record.codec == ZSTD_PREFIX:
-            self._require(content[:ID_BYTES] == base_id, f"the delta {where} has another base than its list says")
-            content = self.inflate(record, content[ID_BYTES:], base)
+        elif record.codec in (ZSTD_PREFIX, ZSTD_XOR):
+            fits = base is not None and content[:ID_BYTES] == base_id
+            self._require(fits, f"the delta {where} has another base than its list says")
+            content = self.inflate(record, content[ID_BYTES:], base if record.codec == ZSTD_PREFIX else None)
+            if record.codec == ZSTD_XOR:
+                content = exclusive_or(content, base)
         self._require(len(content) == record.plain_bytes, f"the chunk {where} has another length than its record says")
         return content
 
@@ -606,6 +629,8 @@ BACKUP_ID = re.compile(r"backup-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}-[0-9a-f]{6}"
 PROOF_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}-[0-9a-f]{6}\.proof")
 ROWS_STREAM = re.compile(r"rows/([1-9][0-9]{0,8})")
 ARCHIVE_FILES = {"archive": "archive.dump", "globals": "globals.sql", "inventory": "inventory.json"}
+LSN = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})")
+SEGMENT_SIZES = [1 << power for power in range(20, 31)]
 
 
 class Proof(NamedTuple):
@@ -629,7 +654,7 @@ class Stream(NamedTuple):
     """One stream: its name, the file that it becomes, and where its lists are."""
 
     name: str
-    file: str
+    file: str  # empty for the streams of a physical backup, which become many
     plain_bytes: int
     entries: int
     sha256: Optional[bytes]  # of archive streams
@@ -651,11 +676,18 @@ def parse_tables(logical: Facts) -> dict[tuple[str, str], Table]:
     return tables
 
 
-def parse_stream(facts: Facts, tables: dict[tuple[str, str], Table]) -> Stream:
+def parse_stream(facts: Facts, tables: Optional[dict[tuple[str, str], Table]]) -> Stream:
+    """A stream of a logical backup with these tables, or of a physical one."""
     name, kind = facts.text("name"), facts.text("kind")
     lists = [parse_place(place) for place in facts.objects("lists")]
     sizes = (facts.number("plain_bytes"), facts.number("entries"))
     numbered = ROWS_STREAM.fullmatch(name)
+    hashed = kind == "archive" or "sha256" not in facts.value
+    require(hashed, f"{facts.origin} is damaged: only archives have a SHA-256")
+    if tables is None:
+        known = (name, kind) in (("files", "archive"), ("regions", "regions"))
+        require(known, f"{facts.origin}: a stream {name!r} of kind {kind!r} is not known here")
+        return Stream(name, "", *sizes, facts.hex("sha256", 32) if kind == "archive" else None, None, lists)
     if kind == "rows" and numbered:
         owner = facts.object("table")
         table = tables.get((owner.text("schema"), owner.text("name")))
@@ -668,24 +700,70 @@ def parse_stream(facts: Facts, tables: dict[tuple[str, str], Table]) -> Stream:
     return Stream(name, ARCHIVE_FILES[name], *sizes, facts.hex("sha256", 32), None, lists)
 
 
+class Physical(NamedTuple):
+    """What the manifest says about a cluster."""
+
+    system_id: int
+    major: int  # the version of the server
+    timeline: int
+    start: int
+    stop: int
+    segment_bytes: int
+    tablespaces: list[int]
+    bad_pages: list[tuple[str, int]]
+    bad_page_count: int
+
+    @property
+    def segments(self) -> range:
+        """The numbers of the WAL segments without which the cluster does not start."""
+        return range(self.start // self.segment_bytes, (self.stop - 1) // self.segment_bytes + 1)
+
+
+def parse_lsn(facts: Facts, name: str) -> int:
+    match = LSN.fullmatch(facts.text(name))
+    require(match is not None, f"{facts.origin} is damaged: {name} is not a position in WAL")
+    return int(match[1], 16) << 32 | int(match[2], 16)
+
+
+def parse_physical(facts: Facts) -> Physical:
+    system = facts.text("system_identifier")
+    fits = re.fullmatch(r"[1-9][0-9]{0,19}", system) is not None and int(system) < 1 << 64
+    require(fits, f"{facts.origin} is damaged: {system!r} is not a system identifier")
+    timeline, size = facts.number("timeline"), facts.number("wal_segment_bytes")
+    require(0 < timeline < 1 << 32, f"{facts.origin} is damaged: timeline is out of range")
+    require(size in SEGMENT_SIZES, f"{facts.origin} is damaged: wal_segment_bytes is not a size of WAL segments")
+    start, stop = parse_lsn(facts, "start_lsn"), parse_lsn(facts, "stop_lsn")
+    require(0 < start < stop, f"{facts.origin} is damaged: it stops before it starts")
+    oids = [space.number("oid") for space in facts.objects("tablespaces")]
+    fits = len(set(oids)) == len(oids) and all(0 < oid < 1 << 32 for oid in oids)
+    require(fits, f"{facts.origin} is damaged: its tablespaces do not have an OID each")
+    bad = facts.objects("bad_pages") if "bad_pages" in facts.value else []
+    pages = [(page.text("path"), page.number("block")) for page in bad]
+    count = facts.number("bad_page_count") if "bad_page_count" in facts.value else len(pages)
+    major = facts.number("server_version") // 10000
+    return Physical(int(system), major, timeline, start, stop, size, oids, pages, count)
+
+
 class Manifest:
-    """What describes one backup."""
+    """What describes one backup: `logical` or `physical`, as the backup is."""
 
     def __init__(self, facts: Facts, backup: str) -> None:
         self.name = facts.origin
         require(facts.number("version") == 1, f"{self.name} has version {facts.number('version')}, not known here")
         require(facts.text("id") == backup, f"{self.name} is that of another backup, {facts.text('id')!r}")
-        require(facts.text("kind") == "logical", f"{self.name} is of kind {facts.text('kind')!r}, not known here")
-        self.logical = facts.object("logical")
+        kind = facts.text("kind")
+        require(kind in ("logical", "physical"), f"{self.name} is of kind {kind!r}, not known here")
+        self.physical = parse_physical(facts.object("physical")) if kind == "physical" else None
+        self.logical = facts.object("logical") if kind == "logical" else Facts({}, self.name)
         packs = facts.objects("packs")
         self.pack_sizes = {pack.hex("sha256", 32).hex(): pack.number("bytes") for pack in packs}
         require(len(self.pack_sizes) == len(packs), f"{self.name} is damaged: it names a pack twice")
-        tables = parse_tables(self.logical)
+        tables = parse_tables(self.logical) if kind == "logical" else None
         self.streams = [parse_stream(stream, tables) for stream in facts.objects("streams")]
-        names = [stream.name for stream in self.streams]
-        require(len(set(names)) == len(names), f"{self.name} is damaged: it has a stream twice")
-        for name in ARCHIVE_FILES:
-            require(name in names, f"{self.name} is damaged: it has no stream {name!r}")
+        self.by_name = {stream.name: stream for stream in self.streams}
+        require(len(self.by_name) == len(self.streams), f"{self.name} is damaged: it has a stream twice")
+        for name in ("files", "regions") if self.physical else ARCHIVE_FILES:
+            require(name in self.by_name, f"{self.name} is damaged: it has no stream {name!r}")
 
     @property
     def row_streams(self) -> list[Stream]:
@@ -857,6 +935,183 @@ def check_rows(content: bytes, entry: Entry, stream: str) -> None:
     """In COPY text a newline is the end of a row and nothing else, so rows can be counted."""
     fits = content.count(b"\n") == entry.rows and content.endswith(b"\n") != entry.continues
     require(fits, f"a chunk of {stream} is damaged: its rows are not those that its list counts")
+
+
+# --- the files of a cluster (section 9) ------------------------------------------------------------------------------
+
+CONTROL, LABEL, VERSION, TABLESPACE_MAP = "global/pg_control", "backup_label", "PG_VERSION", "tablespace_map"
+HELD_MAX_BYTES = 1 << 18  # of the two files that are not written where they come in the list
+LINE_MAX_BYTES = 1 << 16
+NAMES_AT_ONCE_BYTES = 8 * MEBIBYTE
+SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+
+
+class Node(NamedTuple):
+    """A file of the cluster, or a directory."""
+
+    path: str
+    mode: int
+    bytes: Optional[int]  # None of a directory
+
+
+def parse_node(line: bytes, origin: str) -> Node:
+    """One line of the list. Its path stays below whatever directory it is joined to."""
+    facts = Facts.parse(line, origin)
+    path, mode = facts.text("path"), facts.number("mode")
+    inside = all(part not in ("", ".", "..") for part in path.split("/"))
+    inside = inside and not any(unicodedata.category(character) == "Cc" for character in path)
+    require(inside, f"{origin} is damaged: {path!r} is not a path in a data directory")
+    require(mode <= 0o7777, f"{origin} is damaged: {mode} is not a mode")
+    return Node(path, mode, facts.number("bytes") if "bytes" in facts.value else None)
+
+
+def directories_above(path: str) -> Iterator[str]:
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
+
+
+def segment_number(name: str, segment_bytes: int) -> int:
+    """The number of a segment, counted from the beginning of all WAL, whatever its timeline."""
+    return int(name[8:16], 16) * ((1 << 32) // segment_bytes) + int(name[16:24], 16)
+
+
+def segment_name(timeline: int, number: int, segment_bytes: int) -> str:
+    each = (1 << 32) // segment_bytes
+    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
+
+
+def map_oids(content: bytes) -> set[str]:
+    """The OIDs in a tablespace_map: a line for each, OID and path; what is not the end of a line is escaped."""
+    lines = [line for line in re.split(rb"(?<!\\)\n", content) if line]
+    found = [re.match(rb"[1-9][0-9]* ", line) for line in lines]
+    require(all(found), f"{TABLESPACE_MAP} is damaged: it has a line without an OID")
+    return {match[0].decode().strip() for match in found if match}
+
+
+class Cluster:
+    """The files of a physical backup. Both of its streams are read in step, and never held as a whole."""
+
+    def __init__(self, backup: Backup, facts: Physical) -> None:
+        self.backup, self.facts = backup, facts
+        self.files, self.regions = (backup.manifest.by_name[name] for name in ("files", "regions"))
+        self.oids = {str(oid) for oid in facts.tablespaces}
+        self.region_bytes = backup.keys.region_bytes
+        fits = 0 < self.region_bytes <= CHUNK_MAX_BYTES
+        require(fits, f"{HEAD_KEY} is damaged: its region_bytes are not those of a chunk")
+
+    def nodes(self) -> Iterator[Node]:
+        """The lines of the list."""
+        rest, number = b"", 0
+        for content in self.backup.content(self.files):
+            lines = (rest + content).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                number += 1
+                require(len(line) <= LINE_MAX_BYTES, f"line {number} of the list of files is damaged: it is too long")
+                yield parse_node(line, f"line {number} of the list of files")
+            require(len(rest) <= LINE_MAX_BYTES, f"line {number + 1} of the list of files is damaged: it is too long")
+        require(not rest, "the list of files is damaged: its last line does not end")
+
+    def entries(self) -> Iterator[Entry]:
+        return (entry for part in self.backup.lists(self.regions) for entry in part)
+
+    def entries_of(self, node: Node, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """Takes what belongs to a file off the entries of all; it must be taken to its end."""
+        left = node.bytes or 0
+        while left > 0:
+            length, entry = min(left, self.region_bytes), next(entries, None)
+            require(entry is not None, f"the list of regions is damaged: it ends within {node.path!r}")
+            fits = entry.place.plain_bytes == length
+            require(fits, f"the list of regions is damaged: a region of {node.path!r} does not have {length} bytes")
+            left -= length
+            yield entry
+
+    def check(self) -> None:
+        """Everything about the files that can be known before one is written."""
+        self._check_names()
+        entries, needed = self.entries(), {CONTROL, LABEL, VERSION}
+        if self.oids:
+            needed.add(TABLESPACE_MAP)
+        segments: set[int] = set()
+        for node in self.nodes():
+            mine = self.entries_of(node, entries)
+            if node.path in (CONTROL, TABLESPACE_MAP):
+                require((node.bytes or 0) <= HELD_MAX_BYTES, f"{node.path} is too long to be one")
+            if node.path == TABLESPACE_MAP:
+                found = map_oids(b"".join(map(self.backup.chunk, mine)))
+                require(found == self.oids, f"{TABLESPACE_MAP} has other tablespaces than {self.backup.manifest.name}")
+            for _entry in mine:
+                pass
+            if node.bytes:
+                needed.discard(node.path)
+            self._check_place(node)
+            match = SEGMENT.fullmatch(node.path.removeprefix("pg_wal/")) if node.path.startswith("pg_wal/") else None
+            if match and node.bytes == self.facts.segment_bytes and int(match[1], 16) >= self.facts.timeline:
+                segments.add(segment_number(match[0], self.facts.segment_bytes))
+        require(next(entries, None) is None, "the list of regions is damaged: it goes on behind the last file")
+        for path in sorted(needed):
+            raise Failure(f"the list of files is damaged: a cluster does not start without {path}")
+        for number in self.facts.segments:
+            name = segment_name(self.facts.timeline, number, self.facts.segment_bytes)
+            require(number in segments, f"the list of files is damaged: it lacks pg_wal/{name}, which the start needs")
+
+    def _check_place(self, node: Node) -> None:
+        """A file must not be where something else will be."""
+        link = node.path.removeprefix("pg_tblspc/")
+        clear = node.bytes is None or link == node.path or link not in self.oids
+        require(clear, f"the list of files is damaged: {node.path} is a file, and a tablespace")
+        require(node.path != "postmaster.pid", f"the list of files is damaged: {node.path} is that of a running server")
+
+    def _check_names(self) -> None:
+        """No path occurs twice, and none is below a file. Each pass looks at a part of the names only, so that memory
+        does not grow with their number."""
+        parts = 1 + self.files.plain_bytes // NAMES_AT_ONCE_BYTES
+        for part in range(parts):
+            is_file: dict[str, bool] = {}
+            above: set[str] = set()
+            for node in self.nodes():
+                if zlib.crc32(node.path.encode()) % parts == part:
+                    require(node.path not in is_file, f"the list of files is damaged: it has {node.path!r} twice")
+                    is_file[node.path] = node.bytes is not None
+                above.update(name for name in directories_above(node.path) if zlib.crc32(name.encode()) % parts == part)
+            for name in sorted(above):
+                require(not is_file.get(name), f"the list of files is damaged: {name!r} is a file with files below it")
+
+    def place(self, path: str) -> str:
+        """Where a path of the list goes, below OUT_DIR: what is in a tablespace goes where its link will lead."""
+        parts = path.split("/")
+        if parts[0] == "pg_tblspc" and len(parts) > 1 and parts[1] in self.oids:
+            return "/".join(["tablespaces", *parts[1:]])
+        return f"data/{path}"
+
+    def write(self, output: Output) -> None:
+        """Writes all files. Before the last one, no server takes the directory for a cluster."""
+        entries, held, written = self.entries(), [], 0
+        for name in ("data", *(f"tablespaces/{oid}" for oid in sorted(self.oids))):
+            output.directory(name)
+        for node in self.nodes():
+            name, mine = self.place(node.path), self.entries_of(node, entries)
+            if node.bytes is None:
+                output.directory(name, node.mode)
+            elif node.path in (CONTROL, TABLESPACE_MAP):
+                held.append((node, list(mine)))
+            else:
+                output.file(name, map(self.backup.chunk, mine), node.mode)
+            before, written = written, written + (node.bytes or 0)
+            if written >> 30 > before >> 30:
+                say(f"written: {written >> 30} GiB of {self.regions.plain_bytes >> 30}")
+        for oid in sorted(self.oids):
+            output.link(f"data/pg_tblspc/{oid}", f"tablespaces/{oid}")
+        for node, mine in sorted(held, key=lambda pair: pair[0].path == CONTROL):
+            content = iter([self._map(output)]) if node.path == TABLESPACE_MAP else map(self.backup.chunk, mine)
+            output.file(self.place(node.path), content, node.mode)
+
+    def _map(self, output: Output) -> bytes:
+        """The tablespace_map with the new places."""
+        places = ((oid, os.fsencode(output.absolute(f"tablespaces/{oid}"))) for oid in sorted(self.oids, key=int))
+        return b"".join(b"%s %s\n" % (oid.encode(), re.sub(rb"([\\\r\n])", rb"\\\1", path)) for oid, path in places)
 
 
 # --- load.sh ---------------------------------------------------------------------------------------------------------
@@ -1114,6 +1369,235 @@ def load_script(backup: str, manifest: Manifest) -> str:
     return "".join([*parts, LOAD_TAIL])
 
 
+# --- start.sh --------------------------------------------------------------------------------------------------------
+
+START = r"""#!/bin/sh
+# Starts a recovered cluster with stock PostgreSQL commands: postgres, pg_ctl, pg_controldata.
+#
+#     ./start.sh [--bin DIR] [TARGET] [-- option of postgres…]
+#
+# Without a target the cluster is as it was at the end of the backup. With one, the archived WAL in wal/ is replayed up
+# to a later moment, and the cluster then goes on as a timeline of its own:
+#
+#     --target-time T    up to this time, such as '2026-11-23 12:00:00+00' (say the time zone)
+#     --target-lsn L     up to this position in WAL, such as 0/3000148
+#     --immediate        no further than the end of the backup
+#     --latest           all WAL that there is
+#     --timeline N       along this timeline, where the one chosen below is not meant
+#
+# The server runs for its owner alone: on a socket in this directory, not on the network, and it neither archives nor
+# subscribes to anything, whatever its configuration says. DIR holds the programs; without it they are looked for.
+set -eu
+umask 077
+
+backup=@BACKUP@
+timeline=@TIMELINE@
+
+usage() {
+    sed -n '4,13s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+fail() {
+    printf 'start.sh: %s\n' "$@" >&2
+    exit 1
+}
+
+bin='' target=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --bin | --timeline | --target-time | --target-lsn) [ $# -ge 2 ] || usage ;;
+    esac
+    case $1 in
+        --target-* | --immediate | --latest) [ -z "$target" ] || usage ;;
+    esac
+    case $1 in
+        --bin) bin=$2 && shift ;;
+        --timeline) timeline=$2 && shift ;;
+        --target-time)
+            # So early a server does not know the names of time zones, and not Z.
+            case $2 in *Z) time=${2%Z}+00 ;; *) time=$2 ;; esac
+            target="recovery_target_time = '$time'" && shift
+            ;;
+        --target-lsn) target="recovery_target_lsn = '$2'" && shift ;;
+        --immediate) target="recovery_target = 'immediate'" ;;
+        --latest) target="recovery_target = ''" ;;
+        --) shift && break ;;
+        *) usage ;;
+    esac
+    shift
+done
+# None of these needs a character that would have to be quoted.
+case $target in
+    *[!-A-Za-z0-9_\ :./+=\']* | *\'*\'*\'*) usage ;;
+esac
+case $timeline in
+    '' | *[!0-9]*) [ "$timeline" = latest ] || [ "$timeline" = current ] || usage ;;
+esac
+
+cd -- "$(dirname -- "$0")"
+here=$(pwd -P)
+
+quoted() {
+    printf '%s.' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\.\$/'/"
+}
+
+if [ "$(id -u)" = 0 ]; then
+    fail 'PostgreSQL refuses to run as root. Give the files to another user, who must be able to pass the directories' \
+        'above them, and start as that user:' \
+        "    chown -R postgres: $(quoted "$here") && runuser -u postgres -- $(quoted "$here/start.sh")"
+fi
+[ -n "$(find data -prune -user "$(id -u)")" ] ||
+    fail "data belongs to another user than $(id -un); only its owner can start the server" \
+    "    chown -R $(id -un): $(quoted "$here")          (as root)"
+
+# The programs must be of the major version of the files.
+major=$(cat data/PG_VERSION)
+found=''
+in_path=$(readlink -f -- "$(command -v postgres || echo /)")
+for directory in ${bin:+"$bin"} "${in_path%/*}" "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" \
+    /usr/local/pgsql/bin; do
+    version=$("$directory/postgres" --version 2>/dev/null | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+    if [ "$version" = "$major" ] && [ -x "$directory/pg_ctl" ] && [ -x "$directory/pg_controldata" ]; then
+        found=$directory
+        break
+    fi
+    [ -z "$bin" ] || fail "$bin has no PostgreSQL $major, which these files need (${version:-nothing} is there)"
+done
+[ -n "$found" ] || fail "these files need PostgreSQL $major, which is not here" \
+    "install it (apt-get install postgresql-$major), or say where it is: --bin DIR"
+if "$found/pg_ctl" status -D data >/dev/null 2>&1; then
+    fail "the server runs already; to stop it: $(quoted "$found/pg_ctl") -D $(quoted "$here/data") stop"
+fi
+
+# Tablespaces are where this directory is now, wherever it was written.
+newline='
+'
+rm -f data/map.new
+for space in tablespaces/*; do
+    [ -d "$space" ] || continue
+    case $here in
+        *"$newline"*) fail 'tablespaces cannot be found below a directory with a newline in its name' ;;
+    esac
+    ln -sfn "$here/$space" "data/pg_tblspc/${space#tablespaces/}"
+    if [ -f data/tablespace_map ]; then
+        printf '%s %s\n' "${space#tablespaces/}" "$(printf '%s' "$here/$space" | sed 's/\\/\\\\/g')" >> data/map.new
+    fi
+done
+[ ! -f data/map.new ] || mv data/map.new data/tablespace_map
+
+if [ -f data/standby.signal ]; then
+    mv data/standby.signal data/standby.signal.off
+    echo 'start.sh: the backup is of a standby; data/standby.signal is now standby.signal.off'
+fi
+
+if [ -n "$target" ]; then
+    [ -f data/backup_label ] || [ -f data/recovery.signal ] ||
+        fail 'a server has run on these files; a target needs them as recover.py writes them'
+    case $target in
+        *immediate*) ;;
+        *) [ -d wal ] || fail 'there is no wal/ to replay: recover.py found none, or was told --no-wal' ;;
+    esac
+    # The chosen target comes last: a server refuses two, and takes an empty text for none.
+    cat >> data/postgresql.auto.conf <<END
+# written by start.sh
+restore_command = 'test -f "../wal/%f" && cp "../wal/%f" "%p"'
+recovery_target_timeline = '$timeline'
+recovery_target_action = 'promote'
+recovery_target_inclusive = 'on'
+recovery_target = ''
+recovery_target_name = ''
+recovery_target_xid = ''
+recovery_target_time = ''
+recovery_target_lsn = ''
+$target
+END
+    : > data/recovery.signal
+elif [ -f data/recovery.signal ]; then
+    echo 'start.sh: data/recovery.signal is there: the recovery goes on that was asked for before'
+fi
+
+# Where the configuration was kept elsewhere, as Debian does, the server gets its defaults, and room for what was open.
+config=data/postgresql.conf
+if [ ! -f "$config" ]; then
+    config=minimal.conf
+    echo "start.sh: the backup has no postgresql.conf (it was kept elsewhere); the server gets $here/$config"
+    LC_ALL=C "$found/pg_controldata" -D data |
+        sed -n 's/^\(max_[a-z_]*\)xacts\{0,1\} setting:/\1transactions setting:/
+                s/per_transactions/per_transaction/
+                s/^\(max_[a-z_]*\) setting: *\([0-9]*\)$/\1 = \2/p' > "$config"
+fi
+
+# Sockets have short names, and the setting is a list.
+sockets=$here
+case $sockets in
+    *[!A-Za-z0-9/._-]*) sockets='' ;;
+esac
+if [ ${#sockets} -gt 80 ] || [ -z "$sockets" ]; then
+    sockets=$(mktemp -d "${TMPDIR:-/tmp}/start-XXXXXX")
+fi
+echo 'local all all trust' > own-hba.conf
+
+options="-p 5432 -c config_file=$(quoted "$here/$config") -c data_directory=$(quoted "$here/data")"
+options="$options -c hba_file=$(quoted "$here/own-hba.conf") -c unix_socket_directories=$(quoted "$sockets")"
+options="$options -c external_pid_file=$(quoted "$here/server.pid")"
+for setting in listen_addresses= unix_socket_permissions=0700 unix_socket_group= ssl=off logging_collector=off \
+    log_destination=stderr lc_messages=C archive_mode=off hot_standby=off max_logical_replication_workers=0 \
+    huge_pages=try; do
+    options="$options -c $setting"
+done
+for option in "$@"; do
+    options="$options $(quoted "$option")"
+done
+
+failed() {
+    tail -n 15 server.log >&2
+    [ -z "$target" ] || echo 'start.sh: another target can be given' >&2
+    fail "the server did not start; its log is $here/server.log"
+}
+
+printf 'start.sh: %s: starting PostgreSQL %s on %s; replay may take a while\n' "$backup" "$major" "$here/data"
+: > server.log
+"$found/pg_ctl" start -D "$here/data" -w -t 604800 -s -l "$here/server.log" -o "$options" 2>/dev/null || failed
+# pg_ctl does not wait for the end of a recovery; the last line of this file says when the server is ready.
+until sed -n '8p' data/postmaster.pid 2>/dev/null | grep -q '^ready'; do
+    "$found/pg_ctl" status -D data >/dev/null || failed
+    sleep 1
+done
+sed -n 's/^.*LOG:  *\(recovery stopping .*\)$/start.sh: \1/p
+        s/^.*LOG:  *\(last completed transaction .*\)$/start.sh: \1/p
+        s/^.*LOG:  *\(selected new timeline .*\)$/start.sh: \1/p' server.log
+
+client="psql -h $(quoted "$sockets") -p 5432 -d postgres -U"
+cat <<END
+
+The server runs, for you alone. To look at it (as any role of the cluster) and to stop it:
+
+    $client postgres
+    $(quoted "$found/pg_ctl") -D $(quoted "$here/data") stop
+
+To put it into service: stop it, look through data/postgresql.conf and data/pg_hba.conf, which are those of the source,
+give it an archive of its own, and start it as usual.
+END
+if [ -n "$target" ]; then
+    cat <<END
+
+The recovery is over, and its settings do nothing any more. To remove them from data/postgresql.auto.conf:
+
+    for name in restore_command recovery_target recovery_target_action recovery_target_inclusive \\
+        recovery_target_lsn recovery_target_name recovery_target_time recovery_target_timeline recovery_target_xid
+    do
+        $client postgres -c "ALTER SYSTEM RESET \$name"
+    done
+END
+fi
+"""
+
+
+def start_script(backup: str, timeline: str) -> str:
+    return START.replace("@BACKUP@", backup).replace("@TIMELINE@", timeline)
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -1143,6 +1627,33 @@ class Output:
             os.fsync(file.fileno())
         os.rename(partial, final)
 
+    def directory(self, name: str, mode: int = 0o700) -> None:
+        """Makes a directory, or gives it its mode: for others never to write, and at most for the group to read."""
+        path = os.path.join(self.path, *name.split("/"))
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode & 0o750 | 0o700)
+
+    def file(self, name: str, pieces: Iterable[bytes], mode: int = 0o600) -> None:
+        """Writes a file under its own name at once; that all of them are whole is said by another that comes last."""
+        path = os.path.join(self.path, *name.split("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(path, flags, 0o600), "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fchmod(file.fileno(), mode & 0o640)
+            os.fsync(file.fileno())
+
+    def absolute(self, name: str) -> str:
+        return os.path.join(os.path.realpath(self.path), *name.split("/"))
+
+    def link(self, name: str, target: str) -> None:
+        """Makes a symbolic link to another name below OUT_DIR."""
+        path = os.path.join(self.path, *name.split("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.symlink(self.absolute(target), path)
+
 
 def say(text: str) -> None:
     print(f"recover.py: {text}", file=sys.stderr)
@@ -1154,6 +1665,9 @@ def recover(backup: Backup, output_path: str) -> None:
     backup.check_packs(say)
     say("checking lists")
     backup.check_lists()
+    if manifest.physical is not None:
+        recover_cluster(backup, manifest.physical, output_path)
+        return
     output = Output(output_path)
     for stream in manifest.streams:
         say(f"writing {stream.file} ({stream.plain_bytes} bytes)")
@@ -1161,16 +1675,47 @@ def recover(backup: Backup, output_path: str) -> None:
     output.write("load.sh", iter([load_script(backup.id, manifest).encode()]), mode=0o700)
 
 
-def instructions(backup: Backup, output_path: str) -> str:
-    here = shlex.quote(output_path)
+def recover_cluster(backup: Backup, facts: Physical, output_path: str) -> None:
+    cluster = Cluster(backup, facts)
+    say("checking the list of files")
+    cluster.check()
+    output = Output(output_path)
+    say(f"writing data ({cluster.regions.plain_bytes} bytes)")
+    cluster.write(output)
+    output.write("start.sh", iter([start_script(backup.id, "latest").encode()]), mode=0o700)
+
+
+BAD_PAGES_SHOWN = 20
+
+
+def cluster_instructions(backup: Backup, facts: Physical, output_path: str) -> list[str]:
+    here = shlex.quote(os.path.abspath(output_path))
     lines = [
+        f"{backup.id} is in {output_path}, as plaintext. To start it, with PostgreSQL {facts.major} installed:",
+        "",
+        "  1. as root, if you are: give it to the user that will run the server",
+        f"       chown -R postgres: {here}",
+        "  2. as that user (start.sh says what else it can do, such as replaying WAL up to a moment):",
+        f"       {here}/start.sh",
+    ]
+    if facts.bad_page_count:
+        lines += ["", f"WARNING: {facts.bad_page_count} pages had a wrong checksum when they were backed up:"]
+        lines += [f"  block {block} of {path!r}" for path, block in facts.bad_pages[:BAD_PAGES_SHOWN]]
+        more = facts.bad_page_count - min(len(facts.bad_pages), BAD_PAGES_SHOWN)
+        lines += [f"  and {more} more"] if more > 0 else []
+    return lines
+
+
+def instructions(backup: Backup, output_path: str) -> str:
+    here, physical = shlex.quote(output_path), backup.manifest.physical
+    lines = cluster_instructions(backup, physical, output_path) if physical is not None else [
         f"{backup.id} is in {output_path}, as plaintext. To load it, with PGHOST, PGPORT and PGUSER set:",
         "",
         "  1. on a new server, the roles (errors that a role exists are harmless):",
         f"       psql -X -d postgres -f {here}/globals.sql",
         "  2. the database:",
         f"       {here}/load.sh NEWDB",
-    ]
+    ]  # fmt: skip
     proofs = list(backup.proofs())
     if proofs:
         # Levels below a restore prove nothing, so one of them does not hide an older restore.
@@ -1178,7 +1723,7 @@ def instructions(backup: Backup, output_path: str) -> str:
         lines += ["", f"Its last verification, on {proof.at}: {proof.outcome} (level {proof.level})."]
     if backup.manifest.logical.value.get("globals_without_passwords"):
         lines += ["", "The roles have no passwords in this backup: the role that made it was not allowed to read them."]
-    if backup.manifest.is_filtered:
+    if physical is None and backup.manifest.is_filtered:
         filters = json.dumps(backup.manifest.logical.object("filters").value)
         lines += ["", f"This backup is NOT complete; it was made with filters: {filters}"]
     return "\n".join(lines)

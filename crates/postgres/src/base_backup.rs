@@ -118,7 +118,7 @@ impl BaseBackup {
             incremental: true,
         };
         let mut warnings = Vec::new();
-        if let Some(earlier) = &self.options.earlier
+        if let Some(earlier) = self.options.earlier.as_ref().filter(|earlier| earlier.system_id == system_id)
             && client.server_major() >= INCREMENTAL_MAJOR
             && client.show("summarize_wal")? == "on"
         {

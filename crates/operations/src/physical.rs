@@ -5,6 +5,7 @@
 
 mod backup;
 mod directory;
+mod ended;
 mod error;
 mod files;
 mod recovery;
@@ -12,6 +13,7 @@ mod restore;
 mod sink;
 
 pub use backup::{ClusterBackupRequest, Method, backup_cluster};
+pub use ended::end_recovery;
 pub use error::DirectoryError;
 pub use recovery::{RecoveryCommands, TargetAction};
 pub use restore::{ClusterRestoreReport, ClusterRestoreRequest, restore_cluster};

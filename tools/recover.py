@@ -29,6 +29,8 @@ only come from a fault of the writer. `--verify-ids` checks it nevertheless, and
 `blake3` is installed. Row proofs (section 9) are not recomputed for the same reason (XXH3); the number of rows is
 checked here and again by load.sh.
 
+WAL is another matter: recover_wal.py, beside this file, writes all WAL of a cluster.
+
 Exit status: 0 done; 1 the environment failed (disk, permissions); 2 usage; 3 the key is not one of this repository;
 4 an object is damaged, truncated or foreign; 5 an object is missing.
 """
@@ -73,6 +75,7 @@ EXIT_MISSING = 5
 MEBIBYTE = 1 << 20
 PACK_MAX_BYTES = 64 * MEBIBYTE
 CHUNK_MAX_BYTES = 64 * MEBIBYTE
+WAL_CHUNK_BYTES = MEBIBYTE
 RECORDS_MAX = 1 << 20
 LIST_ENTRIES_MAX = 4096
 DELTA_WINDOW_MAX = 1 << 23
@@ -413,13 +416,14 @@ def open_keys(store: Store, holder_key: bytes) -> Keys:
 
 HEADER = struct.Struct("<8sBBHI16s32s")
 RECORD = struct.Struct("<4sIBBHII32s")
-FULL, DELTA, LIST, MANIFEST, PROOF, TRAILER = 1, 2, 3, 4, 5, 127
+FULL, DELTA, LIST, MANIFEST, PROOF, WAL_HEAD, WAL_CHUNK, TRAILER = 1, 2, 3, 4, 5, 6, 7, 127
 STORED, ZSTD, ZSTD_PREFIX = 0, 1, 2
-PACK_MAGIC, MANIFEST_MAGIC, PROOF_MAGIC = b"CHRVPACK", b"CHRVMANI", b"CHRVPROF"
+PACK_MAGIC, MANIFEST_MAGIC, PROOF_MAGIC, WAL_MAGIC = b"CHRVPACK", b"CHRVMANI", b"CHRVPROF", b"CHRVWALS"
 TYPES_ALLOWED = {
     PACK_MAGIC: (FULL, DELTA, LIST, TRAILER),
     MANIFEST_MAGIC: (MANIFEST, TRAILER),
     PROOF_MAGIC: (PROOF, TRAILER),
+    WAL_MAGIC: (WAL_HEAD, WAL_CHUNK, TRAILER),
 }
 TRAILER_BYTES = 36
 
@@ -442,7 +446,7 @@ class Record(NamedTuple):
 
 
 class Container:
-    """A pack or a manifest, read by offset. Bytes leave it only after their tag was checked."""
+    """A pack, a manifest or an object of WAL, read by offset. Bytes leave it only after their tag was checked."""
 
     def __init__(self, file: BinaryIO, name: str, magic: bytes, keys: Keys) -> None:
         self.file, self.name, self.magic = file, name, magic
@@ -474,7 +478,8 @@ class Container:
         self._require(kind in TYPES_ALLOWED[self.magic], f"{where} has type {kind}, which does not belong here")
         codecs = {DELTA: (ZSTD_PREFIX,), TRAILER: (STORED,)}.get(kind, (STORED, ZSTD))
         self._require(codec in codecs, f"{where} has codec {codec}, which does not belong to its type")
-        self._require(plain <= CHUNK_MAX_BYTES, f"{where} is larger than a chunk can be")
+        chunk_max = WAL_CHUNK_BYTES if self.magic == WAL_MAGIC else CHUNK_MAX_BYTES
+        self._require(plain <= chunk_max, f"{where} is larger than a chunk can be")
         self._require(index < RECORDS_MAX or kind == TRAILER, f"{where} is one too many")
         least = TAG_BYTES + {STORED: plain, ZSTD: 1, ZSTD_PREFIX: ID_BYTES + 1}[codec]
         fits = sealed == least if codec == STORED else sealed >= least

@@ -34,7 +34,7 @@ def compress(plain, base=None):
 
 
 class Container:
-    """A pack, a manifest or a proof that grows record by record."""
+    """A pack, a manifest, a proof or an object of WAL that grows record by record."""
 
     def __init__(self, repository, magic=b"CHRVPACK", epoch=1, version=1, suite=1, flags=0, owner=None):
         self.repository = repository

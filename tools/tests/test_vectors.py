@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from tools import recover
+from tools import recover, recover_wal
 
 VECTORS = json.loads((Path(__file__).parents[2] / "tests/golden/vectors.json").read_text())
 HOLDER_KEY = bytes.fromhex(VECTORS["keys"]["holder_key"])
@@ -56,7 +56,10 @@ class Vectors(unittest.TestCase):
             self.assertEqual(hmac.new(mac_key, parsed.mac_message, hashlib.sha256).digest(), parsed.mac, number)
 
     def test_containers(self):
-        magics = {"pack": recover.PACK_MAGIC, "manifest": recover.MANIFEST_MAGIC, "proof": recover.PROOF_MAGIC}
+        magics = {
+            "pack": recover.PACK_MAGIC, "manifest": recover.MANIFEST_MAGIC,
+            "proof": recover.PROOF_MAGIC, "wal": recover.WAL_MAGIC,
+        }  # fmt: skip
         for container in VECTORS["containers"]:
             content = bytes.fromhex(container["bytes"])
             self.assertEqual(hashlib.sha256(content).hexdigest(), container["sha256"])
@@ -76,6 +79,22 @@ class Vectors(unittest.TestCase):
                     self.assertEqual(plaintext.hex(), expected["plaintext"])
                     self.assertEqual(recover.slow_blake3(KEYS.chunk_id_key, plaintext), record.id)
                     chunks[record.id] = plaintext
+
+    def test_wal(self):
+        """The two objects of WAL, at their keys."""
+        names = []
+        for container in VECTORS["containers"]:
+            if container["kind"] == "wal":
+                head = recover_wal.parse_head(bytes.fromhex(container["records"][0]["plaintext"]), "the head")
+                key = f"wal/{head.system}/{head.timeline:08X}/{head.file}"
+                with tempfile.TemporaryDirectory() as directory:
+                    path = Path(directory) / key
+                    path.parent.mkdir(parents=True)
+                    path.write_bytes(bytes.fromhex(container["bytes"]))
+                    with recover_wal.open_wal(recover.Store(directory), key, KEYS) as wal:
+                        self.assertEqual(b"".join(wal.content()).hex(), container["records"][1]["plaintext"])
+                names.append(head.file)
+        self.assertEqual(names, ["00000002.history.wal", "000000010000000A000000FF.00004000.piece"])
 
     def test_lists(self):
         pack, list_pack = VECTORS["containers"][:2]

@@ -8,6 +8,7 @@
     reason = "doc comments are the text of --help, where backticks would be seen"
 )]
 
+mod cluster;
 mod examples;
 
 use std::path::PathBuf;
@@ -15,6 +16,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::{BackupId, Level};
+
+pub(crate) use cluster::{
+    ActionArg, CheckpointArg, ClusterBackupArgs, ClusterRestoreArgs, MethodArg, TimelineArg,
+};
 
 /// Backs up PostgreSQL and proves that every backup restores.
 #[derive(Debug, Parser)]
@@ -68,7 +73,7 @@ pub(crate) enum Command {
     /// Create the repository, and a key if none is set.
     #[command(after_help = examples::INIT)]
     Init,
-    /// Back up a database and prove that the backup restores.
+    /// Back up a database or a cluster and prove that the backup restores.
     #[command(after_help = examples::BACKUP)]
     Backup(Box<BackupArgs>),
     /// List the backups, newest first.
@@ -80,7 +85,7 @@ pub(crate) enum Command {
     /// Verify backups: stored objects, their contents, or by a real restore.
     #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
-    /// Restore a backup into a database.
+    /// Restore a backup into a database, or a cluster into a data directory.
     #[command(after_help = examples::RESTORE)]
     Restore(RestoreArgs),
     /// Write a backup as plain SQL or as an archive for pg_restore.
@@ -140,6 +145,8 @@ pub(crate) struct BackupArgs {
     /// How long to wait for the lock of a table before trying again.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) lock_timeout: Option<u64>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterBackupArgs,
 }
 
 /// `list`.
@@ -193,8 +200,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) source: Option<String>,
     /// The database to restore into: any connection string that libpq accepts. Put no password here, other users can
     /// read it in the process list; use PGPASSFILE or PGPASSWORD.
-    #[arg(long, value_name = "URL")]
-    pub(crate) to: String,
+    #[arg(long, value_name = "URL", required_unless_present = "data_dir")]
+    pub(crate) to: Option<String>,
     /// Create the database; it appears under its name only when it is complete.
     #[arg(long)]
     pub(crate) create: bool,
@@ -207,9 +214,11 @@ pub(crate) struct RestoreArgs {
     /// Restore only this table, with its indexes and constraints. May be repeated.
     #[arg(long = "table", value_name = "NAME")]
     pub(crate) tables: Vec<String>,
-    /// Load over N connections at the same time [default: the number of processors, at most 4].
+    /// Load over N connections, or write with N threads, at the same time [default: the number of processors, at most 4].
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<u64>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterRestoreArgs,
 }
 
 /// `export`.
@@ -282,8 +291,7 @@ pub(crate) enum KindArg {
     /// Schema and rows of one database.
     #[default]
     Logical,
-    /// Data directory and WAL of a cluster. Refused by this version, with a sentence that says so.
-    #[value(hide = true)]
+    /// Data directory and WAL of a cluster.
     Physical,
 }
 

@@ -41,7 +41,6 @@ macro_rules! codes {
 codes! {
     // The command line and the settings.
     Usage = "usage", Usage, "Run `chronavault --help`.";
-    KindPhysical = "kind.physical", Usage, "Leave out --kind, or use --kind logical.";
     SettingsFile = "settings.file", Usage, "Correct the line that is named.";
     SettingsFileUnreadable = "settings.file_unreadable", Usage,
         "Name another file with --config, or let this user read it.";
@@ -88,6 +87,9 @@ codes! {
     BackupNone = "backup.none", Failed, "Run `chronavault list` to see what there is, or `chronavault backup`.";
     BackupMissing = "backup.missing", Failed, "Run `chronavault list` to see what there is.";
     BackupNotLogical = "backup.not_logical", Failed, "Choose a logical backup from `chronavault list`.";
+
+    BackupNotPhysical = "backup.not_physical", Failed,
+        "Choose a physical backup from `chronavault list`, or restore this one with --to.";
 
     // Objects that are not what was written. Also the codes of problems that a verification finds.
     ObjectMissing = "object.missing", Failed,
@@ -177,8 +179,26 @@ codes! {
         "Drop or rename the table in the target, or restore into another database.";
     TargetLocale = "target.locale", Failed, "Restore into a server of at least the version that is named.";
     TableMissing = "table.missing", Failed, "Run `chronavault show ID` to see the tables of the backup.";
+    DirectoryNotEmpty = "directory.not_empty", Failed,
+        "Name an empty directory, or add --delta to use what is in it.";
+    DirectoryInUse = "directory.in_use", Failed, "Stop the server that runs on it, or name another directory.";
+    DirectoryFailed = "directory.failed", Failed,
+        "Check free space, permissions and owner of the directory; the same restore again goes on where it ended.";
+    DirectoryTablespace = "directory.tablespace", Failed,
+        "Give each tablespace a place of its own with --tablespace OLD=NEW.";
+    ReplicationDenied = "replication.denied", Failed,
+        "Run `ALTER ROLE … REPLICATION`, and give the role a line for the database `replication` in pg_hba.conf.";
+    ReplicationSettings = "replication.settings", Failed,
+        "Set wal_level = replica and raise max_wal_senders and max_replication_slots, then restart the server.";
+    ReplicationSlot = "replication.slot", Failed,
+        "Look at pg_replication_slots: end what uses the slot, or name another.";
+    ClusterUnsuitable = "cluster.unsuitable", Failed, "Do what the sentence says, then run `chronavault doctor`.";
+    ClusterUnreadable = "cluster.unreadable", Failed,
+        "Run as the user that owns the data directory, or use --method base-backup; check the disk.";
+    ClusterWalGone = "cluster.wal_gone", Failed,
+        "Raise wal_keep_size or max_slot_wal_keep_size of the server, then run the backup again.";
     VerifyFailed = "verify.failed", NotVerified,
-        "Do not rely on this backup: make a new one now, and run `chronavault verify --all --level contents`.";
+        "Do not rely on this backup: make a new one now, which stores again what is damaged, and run `chronavault verify --all --level contents` to see what else is.";
     DoctorFound = "doctor.found", Failed, "Do what the findings say, then run `chronavault doctor` again.";
     OutputExists = "output.exists", Failed, "Name another file with --output, or remove this one.";
     OutputFailed = "output.failed", Failed, "Check free space and permissions of the place that is written to.";

@@ -2,6 +2,7 @@
 //! prints nothing itself but progress and notes.
 
 mod backup;
+mod backup_cluster;
 mod completions;
 mod demo;
 mod describe;
@@ -11,6 +12,7 @@ mod init;
 mod list;
 mod man;
 mod restore;
+mod restore_cluster;
 mod show;
 mod verify;
 

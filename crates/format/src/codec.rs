@@ -26,6 +26,8 @@ const SINGLE_LEVEL: i32 = 3;
 pub struct Compressor {
     context: CCtx<'static>,
     output: Vec<u8>,
+    /// The difference to a base.
+    difference: Vec<u8>,
 }
 
 impl Compressor {
@@ -33,7 +35,7 @@ impl Compressor {
     pub fn new(level: i32) -> Result<Self, FormatError> {
         let mut context = CCtx::try_create().ok_or(COMPRESS)?;
         context.set_parameter(CParameter::CompressionLevel(level)).map_err(|_| COMPRESS)?;
-        Ok(Self { context, output: Vec::new() })
+        Ok(Self { context, output: Vec::new(), difference: Vec::new() })
     }
 
     /// One frame with all of `plaintext`.
@@ -63,6 +65,26 @@ impl Compressor {
     }
 }
 
+impl Compressor {
+    /// One frame with the difference, byte by byte, of `plaintext` to `base`. Made for regions of files that change in place:
+    /// what is the same becomes zeros, which compress at the speed of memory.
+    pub fn compress_xor(&mut self, plaintext: &[u8], base: &[u8]) -> Result<&[u8], FormatError> {
+        self.difference.clear();
+        self.difference.extend_from_slice(plaintext);
+        xor(&mut self.difference, base);
+        reserve(&mut self.output, plaintext.len());
+        self.context.compress2(&mut self.output, &self.difference).map_err(|_| COMPRESS)?;
+        Ok(&self.output)
+    }
+}
+
+/// Combines `bytes` with `base` as far as both go; what is longer than the other stays as it is.
+fn xor(bytes: &mut [u8], base: &[u8]) {
+    for (byte, base) in bytes.iter_mut().zip(base) {
+        *byte ^= base;
+    }
+}
+
 const COMPRESS: FormatError = FormatError::Codec { what: "compressed" };
 const DECOMPRESS: FormatError = FormatError::Codec { what: "decompressed" };
 
@@ -86,6 +108,13 @@ pub(crate) fn decompress_delta(frame: &[u8], base: &[u8], plain_len: usize) -> R
     let mut context = DCtx::try_create().ok_or(DECOMPRESS)?;
     context.ref_prefix(base).map_err(|_| DECOMPRESS)?;
     decompress_with(&mut context, frame, plain_len)
+}
+
+/// The plaintext of a difference to `base`, which has exactly `plain_len` bytes.
+pub(crate) fn decompress_xor(frame: &[u8], base: &[u8], plain_len: usize) -> Result<Vec<u8>, FormatError> {
+    let mut plaintext = decompress(frame, plain_len)?;
+    xor(&mut plaintext, base);
+    Ok(plaintext)
 }
 
 fn decompress_with(context: &mut DCtx<'_>, frame: &[u8], plain_len: usize) -> Result<Vec<u8>, FormatError> {
@@ -172,6 +201,22 @@ mod tests {
         assert_eq!(read(&[&delta]).unwrap(), plaintext);
         assert!(read(&[&delta, &empty]).is_err());
         assert!(read(&[]).is_err());
+    }
+
+    #[test]
+    fn a_difference_byte_by_byte_gives_the_plaintext_back() {
+        let mut compressor = Compressor::new(1).unwrap();
+        let base = rows(|_| false);
+        let mut changed = base.clone();
+        changed[5000] ^= 1;
+        for plaintext in [&changed[..], &changed[..100], &[&changed[..], b"more"].concat(), b""] {
+            let frame = compressor.compress_xor(plaintext, &base).unwrap().to_vec();
+            assert!(frame.len() < 200, "{}", frame.len());
+            assert_eq!(decompress_xor(&frame, &base, plaintext.len()).unwrap(), plaintext);
+            assert!(decompress_xor(&frame, &base, plaintext.len() + 1).is_err());
+        }
+        let frame = compressor.compress_xor(&changed, b"").unwrap().to_vec();
+        assert_eq!(decompress_xor(&frame, b"", changed.len()).unwrap(), changed);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sealed containers: packs, manifests and proofs (docs/format.md, section 6).
+//! Sealed containers: packs, manifests, proofs and WAL (docs/format.md, section 6).
 //!
 //! Invariant: nothing of a record is believed before it is authenticated, and a length is checked against its limit
 //! before memory is set aside for it.
@@ -7,27 +7,36 @@ mod read;
 mod write;
 
 pub(crate) use read::open_single;
-pub use read::{Container, Record, RecordHeader, walk};
+pub use read::{Container, Record, RecordHeader, Walker, walk};
 pub(crate) use write::seal_single;
 pub use write::{ContainerBuilder, Finished, NewRecord, RecordSpan};
 
 use crate::FormatError;
+use crate::seal::TAG_BYTES;
 
 /// Length of the header of a container, in bytes.
 pub const HEADER_BYTES: usize = 64;
 /// Length of the header of a record, in bytes.
 pub const RECORD_HEADER_BYTES: usize = 52;
-/// A container has at most so many bytes.
+/// A container has at most so many bytes, unless it holds WAL.
 pub const CONTAINER_BYTES_MAX: usize = 64 << 20;
+/// A container of WAL has at most so many bytes: the largest segment, 1 GiB, as it is, and 1 MiB for everything else.
+pub const WAL_CONTAINER_BYTES_MAX: usize = (1 << 30) + (1 << 20);
 /// A container has at most so many records, the trailer not counted.
 pub const RECORDS_MAX: u32 = 1 << 20;
 /// A chunk has at most so many bytes.
 pub const CHUNK_BYTES_MAX: usize = 64 << 20;
+/// A chunk of WAL has so many bytes, the last one of an object at most so many.
+pub const WAL_CHUNK_BYTES: usize = 1 << 20;
 
 pub(crate) const VERSION: u8 = 1;
 pub(crate) const SUITE: u8 = 1;
 pub(crate) const RECORD_MAGIC: &[u8; 4] = b"CHNK";
 pub(crate) const TRAILER_BYTES: usize = 36;
+
+/// Bytes of a container that are not of its records: its header and its trailer.
+pub const CONTAINER_OVERHEAD_BYTES: u64 =
+    (HEADER_BYTES + RECORD_HEADER_BYTES + TRAILER_BYTES + crate::seal::TAG_BYTES) as u64;
 
 /// What a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +47,8 @@ pub enum ContainerKind {
     Manifest,
     /// One proof.
     Proof,
+    /// WAL: a head, then chunks.
+    Wal,
 }
 
 impl ContainerKind {
@@ -46,6 +57,7 @@ impl ContainerKind {
             Self::Pack => b"CHRVPACK",
             Self::Manifest => b"CHRVMANI",
             Self::Proof => b"CHRVPROF",
+            Self::Wal => b"CHRVWALS",
         }
     }
 
@@ -54,6 +66,32 @@ impl ContainerKind {
             Self::Pack => "pack",
             Self::Manifest => "manifest",
             Self::Proof => "proof",
+            Self::Wal => "WAL object",
+        }
+    }
+
+    /// Most bytes of a container.
+    const fn bytes_max(self) -> usize {
+        match self {
+            Self::Pack | Self::Manifest | Self::Proof => CONTAINER_BYTES_MAX,
+            Self::Wal => WAL_CONTAINER_BYTES_MAX,
+        }
+    }
+
+    /// Most bytes of a chunk.
+    const fn chunk_bytes_max(self) -> usize {
+        match self {
+            Self::Pack | Self::Manifest | Self::Proof => CHUNK_BYTES_MAX,
+            Self::Wal => WAL_CHUNK_BYTES,
+        }
+    }
+
+    /// Most bytes of a record after its header. WAL is read record by record: a reader need not set aside more than a chunk before
+    /// it has authenticated anything. The others are read as a whole, which bounds their records.
+    const fn sealed_bytes_max(self) -> usize {
+        match self {
+            Self::Pack | Self::Manifest | Self::Proof => u32::MAX as usize,
+            Self::Wal => WAL_CHUNK_BYTES + TAG_BYTES,
         }
     }
 
@@ -62,6 +100,7 @@ impl ContainerKind {
             Self::Pack => matches!(record, RecordType::Full | RecordType::Delta | RecordType::List),
             Self::Manifest => matches!(record, RecordType::Manifest),
             Self::Proof => matches!(record, RecordType::Proof),
+            Self::Wal => matches!(record, RecordType::WalHead | RecordType::WalChunk),
         }
     }
 }
@@ -79,6 +118,10 @@ pub enum RecordType {
     Manifest = 4,
     /// A proof.
     Proof = 5,
+    /// What an object of WAL holds.
+    WalHead = 6,
+    /// A chunk of WAL.
+    WalChunk = 7,
 }
 
 pub(crate) const TYPE_TRAILER: u8 = 127;
@@ -91,7 +134,9 @@ impl RecordType {
             3 => Self::List,
             4 => Self::Manifest,
             5 => Self::Proof,
-            found => return Err(FormatError::Newer { field: "record type", found: found.into(), known: 5 }),
+            6 => Self::WalHead,
+            7 => Self::WalChunk,
+            found => return Err(FormatError::Newer { field: "record type", found: found.into(), known: 7 }),
         })
     }
 }
@@ -105,6 +150,8 @@ pub enum Codec {
     Zstd = 1,
     /// The id of the base, then one zstd frame with the base as prefix.
     ZstdDelta = 2,
+    /// The id of the base, then one zstd frame of the exclusive or of chunk and base.
+    ZstdXor = 3,
 }
 
 impl Codec {
@@ -113,8 +160,14 @@ impl Codec {
             0 => Self::Stored,
             1 => Self::Zstd,
             2 => Self::ZstdDelta,
-            found => return Err(FormatError::Newer { field: "codec", found: found.into(), known: 2 }),
+            3 => Self::ZstdXor,
+            found => return Err(FormatError::Newer { field: "codec", found: found.into(), known: 3 }),
         })
+    }
+
+    /// Whether a body in this encoding needs a base.
+    const fn needs_base(self) -> bool {
+        matches!(self, Self::ZstdDelta | Self::ZstdXor)
     }
 }
 

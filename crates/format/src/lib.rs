@@ -17,14 +17,15 @@ mod manifest;
 mod object_key;
 mod seal;
 mod slot;
+mod wal;
 
 pub use checksum::render_checksums;
 pub use chunking::{GearCutter, RowCutter};
 pub use codec::Compressor;
 pub use container::{
-    CHUNK_BYTES_MAX, CONTAINER_BYTES_MAX, Codec, Container, ContainerBuilder, ContainerKind, Finished,
-    HEADER_BYTES, NewRecord, RECORD_HEADER_BYTES, RECORDS_MAX, Record, RecordHeader, RecordSpan, RecordType,
-    walk,
+    CHUNK_BYTES_MAX, CONTAINER_BYTES_MAX, CONTAINER_OVERHEAD_BYTES, Codec, Container, ContainerBuilder,
+    ContainerKind, Finished, HEADER_BYTES, NewRecord, RECORD_HEADER_BYTES, RECORDS_MAX, Record, RecordHeader,
+    RecordSpan, RecordType, WAL_CHUNK_BYTES, WAL_CONTAINER_BYTES_MAX, Walker, walk,
 };
 pub use error::FormatError;
 pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
@@ -33,8 +34,9 @@ pub use key::{HolderKey, KEY_BYTES, ParseKeyError, RootKey, Secrets};
 pub use keyring::Keyring;
 pub use list::{LIST_ENTRIES_MAX, ListEntry, Place, decode_list, encode_list};
 pub use manifest::{
-    ExtensionRecord, ListPlace, LogicalRecord, MANIFEST_VERSION, Manifest, PackRecord, ProblemRecord, Proof,
-    StreamKind, StreamRecord,
+    BadPage, ExtensionRecord, FILES, FileRecord, ListPlace, LogicalRecord, MANIFEST_VERSION, Manifest,
+    PackRecord, PhysicalRecord, ProblemRecord, Proof, REGIONS, StreamKind, StreamRecord, TablespaceRecord,
 };
 pub use object_key::ObjectKey;
 pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, seal_slot};
+pub use wal::{EncodedChunk, WAL_TEXT_BYTES_MAX, WAL_VERSION, WalBuilder, WalHead, WalOpener};

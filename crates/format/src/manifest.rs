@@ -1,5 +1,7 @@
 //! Manifests and proofs: what a backup is, and what was found when it was verified (docs/format.md, sections 9 and 11).
 
+mod physical;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{CONTAINER_BYTES_MAX, ContainerKind, Finished, RecordType, open_single, seal_single};
 use crate::{ChunkId, FormatError, Keyring, PackId, Place, Sha256};
+
+pub use physical::{BadPage, FILES, FileRecord, PhysicalRecord, REGIONS, TablespaceRecord};
 
 /// The version of manifests and proofs that this program writes.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -46,6 +50,9 @@ pub struct Manifest {
     /// What only logical backups have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logical: Option<LogicalRecord>,
+    /// What only physical backups have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub physical: Option<PhysicalRecord>,
 }
 
 /// One pack that a backup needs.
@@ -65,6 +72,8 @@ pub enum StreamKind {
     Archive,
     /// Rows of one table as COPY text.
     Rows,
+    /// The files of a cluster, one after another, in regions of a fixed size.
+    Regions,
 }
 
 /// One stream.
@@ -140,6 +149,14 @@ pub struct LogicalRecord {
     pub counts: BTreeMap<String, u64>,
     /// Whether the role passwords could not be read.
     pub globals_without_passwords: bool,
+    /// In which form the definitions in the inventory are hashed; its meaning belongs to whoever speaks to PostgreSQL.
+    #[serde(default = "first_inventory")]
+    pub inventory_version: u32,
+}
+
+/// Before there was a second form, manifests did not say which.
+const fn first_inventory() -> u32 {
+    1
 }
 
 /// One extension.
@@ -243,6 +260,13 @@ impl Manifest {
                 "the manifest of a logical backup does not say of what database",
             ));
         }
+        if let Some(physical) = &self.physical {
+            physical.check(&self.streams)?;
+        } else if self.kind == Kind::Physical {
+            return Err(FormatError::malformed(
+                "the manifest of a physical backup does not say of what cluster",
+            ));
+        }
         self.streams.iter().try_for_each(|stream| stream.check(&packs))
     }
 
@@ -257,6 +281,7 @@ impl StreamRecord {
         let as_its_kind = match self.kind {
             StreamKind::Archive => self.table.is_none() && self.sha256.is_some(),
             StreamKind::Rows => self.table.is_some() && self.sha256.is_none(),
+            StreamKind::Regions => self.table.is_none() && self.sha256.is_none(),
         };
         if !as_its_kind {
             return Err(FormatError::malformed(

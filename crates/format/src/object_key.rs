@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::BackupId;
+use model::{BackupId, SystemId, WalName, WalSegmentName};
 
 use crate::{PackId, SlotId};
 
@@ -21,6 +21,10 @@ pub enum ObjectKey {
     Checksum(BackupId),
     /// `proofs/<backup-id>/<name>.proof`
     Proof(BackupId, String),
+    /// `wal/<system-id>/<timeline>/<name>.wal`
+    Wal(SystemId, WalName),
+    /// `wal/<system-id>/<timeline>/<segment>.<offset>.piece`
+    WalPiece(SystemId, WalSegmentName, u32),
 }
 
 impl ObjectKey {
@@ -42,6 +46,9 @@ impl ObjectKey {
             let name = name.strip_suffix(".proof").filter(|name| is_proof_name(name))?;
             return Some(Self::Proof(backup.parse().ok()?, name.to_owned()));
         }
+        if let Some(rest) = key.strip_prefix("wal/") {
+            return parse_wal(rest).filter(|parsed| parsed.to_string() == key);
+        }
         let parse = |suffix| key.strip_suffix(suffix)?.parse().ok();
         parse(".manifest").map(Self::Manifest).or_else(|| parse(".sha256").map(Self::Checksum))
     }
@@ -55,8 +62,23 @@ impl ObjectKey {
             Self::Manifest(_) => "manifest",
             Self::Checksum(_) => "checksum file",
             Self::Proof(..) => "proof",
+            Self::Wal(..) => "WAL object",
+            Self::WalPiece(..) => "piece of a WAL segment",
         }
     }
+}
+
+/// The object at `rest` below `wal/`, which may be spelled differently than its key is.
+fn parse_wal(rest: &str) -> Option<ObjectKey> {
+    let (system, rest) = rest.split_once('/')?;
+    let (_timeline, file) = rest.split_once('/')?;
+    let system = system.parse().ok()?;
+    if let Some(name) = file.strip_suffix(".wal") {
+        return Some(ObjectKey::Wal(system, name.parse().ok()?));
+    }
+    let (segment, offset) = file.strip_suffix(".piece")?.split_once('.')?;
+    let offset = u32::from_str_radix(offset, 16).ok()?;
+    Some(ObjectKey::WalPiece(system, segment.parse().ok()?, offset))
 }
 
 /// `YYYY-MM-DD-HHMMSS-xxxxxx`: a backup id without its first word.
@@ -76,6 +98,12 @@ impl fmt::Display for ObjectKey {
             Self::Manifest(id) => write!(f, "{id}.manifest"),
             Self::Checksum(id) => write!(f, "{id}.sha256"),
             Self::Proof(id, name) => write!(f, "proofs/{id}/{name}.proof"),
+            Self::Wal(system, name) => {
+                write!(f, "wal/{system}/{:08X}/{name}.wal", name.timeline().get())
+            }
+            Self::WalPiece(system, segment, offset) => {
+                write!(f, "wal/{system}/{:08X}/{segment}.{offset:08X}.piece", segment.timeline.get())
+            }
         }
     }
 }
@@ -94,9 +122,25 @@ mod tests {
             ObjectKey::Manifest(backup.clone()),
             ObjectKey::Checksum(backup.clone()),
             ObjectKey::Proof(backup, "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::Wal(SystemId(7), "000000010000000A000000FF".parse().unwrap()),
+            ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.partial".parse().unwrap()),
+            ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.00000028.backup".parse().unwrap()),
+            ObjectKey::Wal(SystemId(u64::MAX), "0000000A.history".parse().unwrap()),
+            ObjectKey::WalPiece(SystemId(7), "000000010000000A000000FF".parse().unwrap(), 0x00ab_cdef),
         ] {
             assert_eq!(ObjectKey::parse(&key.to_string()), Some(key));
         }
+    }
+
+    #[test]
+    fn wal_is_found_by_cluster_and_timeline() {
+        let segment = "0000000B0000000A000000FF".parse().unwrap();
+        let key = ObjectKey::Wal(SystemId(7), WalName::Segment(segment)).to_string();
+        assert_eq!(key, "wal/7/0000000B/0000000B0000000A000000FF.wal");
+        let key = ObjectKey::WalPiece(SystemId(7), segment, 0x1_0000).to_string();
+        assert_eq!(key, "wal/7/0000000B/0000000B0000000A000000FF.00010000.piece");
+        let key = ObjectKey::Wal(SystemId(7), "0000000B.history".parse().unwrap()).to_string();
+        assert_eq!(key, "wal/7/0000000B/0000000B.history.wal");
     }
 
     #[test]
@@ -114,6 +158,14 @@ mod tests {
             format!("packs/ab/{pack}.pack.tmp"),
             "backup-2026-11-23-120000-abc123".to_owned(),
             "proofs/backup-2026-11-23-120000-abc123/x.proof".to_owned(),
+            "wal/7/00000001/000000020000000A000000FF.wal".to_owned(),
+            "wal/07/00000001/000000010000000A000000FF.wal".to_owned(),
+            "wal/7/1/000000010000000A000000FF.wal".to_owned(),
+            "wal/7/000000010000000A000000FF.wal".to_owned(),
+            "wal/7/00000001/000000010000000A000000FF".to_owned(),
+            "wal/7/00000001/000000010000000A000000FF.100.piece".to_owned(),
+            "wal/7/00000001/000000010000000A000000FF.+0000100.piece".to_owned(),
+            "wal/7/00000001/000000010000000A000000FF.0000abcd.piece".to_owned(),
             "lost+found".to_owned(),
         ] {
             assert_eq!(ObjectKey::parse(&key), None, "{key}");

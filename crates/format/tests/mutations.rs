@@ -5,9 +5,10 @@
 
 use chronavault_format::{
     ContainerKind, FormatError, HEADER_BYTES, Head, HolderKey, Keyring, Manifest, ObjectKey,
-    RECORD_HEADER_BYTES, RepositoryId, RootKey, SLOT_BYTES, SlotHeader, decode_list, encode_list, open_slot,
-    walk,
+    RECORD_HEADER_BYTES, RepositoryId, RootKey, SLOT_BYTES, SlotHeader, WalHead, WalOpener, decode_list,
+    encode_list, open_slot, walk,
 };
+use model::SegmentHeader;
 use serde_json::Value;
 
 const ROUNDS: u64 = 4000;
@@ -112,6 +113,70 @@ fn manifests() {
     survive(&manifest, |bytes| Manifest::open(&mut bytes.to_vec(), &id, &keyring));
 }
 
+/// Head and bytes of an object of WAL with one chunk.
+fn wal(object: &[u8], keyring: &Keyring) -> Result<(WalHead, Vec<u8>), FormatError> {
+    let mut object = object.to_vec();
+    let start = HEADER_BYTES.min(object.len());
+    let (header, mut rest) = object.split_at_mut(start);
+    let mut opener = WalOpener::new(header, keyring)?;
+    let mut next = |opener: &WalOpener| {
+        let length = opener.record_bytes(rest)?;
+        let whole = std::mem::take(&mut rest);
+        let (record, after) = whole
+            .split_at_mut_checked(length)
+            .ok_or(FormatError::Truncated { place: "a record", length: 0 })?;
+        rest = after;
+        Ok::<_, FormatError>((record, rest.len() as u64))
+    };
+    let head = opener.head(next(&opener)?.0, keyring)?;
+    let mut bytes = Vec::new();
+    loop {
+        let (record, extra) = next(&opener)?;
+        match opener.chunk(record)? {
+            Some(chunk) => bytes.extend(chunk.plaintext(keyring)?),
+            None if extra == 0 => return Ok((head, bytes)),
+            None => return Err(FormatError::Trailing { extra }),
+        }
+    }
+}
+
+#[test]
+fn wal_objects() {
+    let vectors = vectors();
+    let keyring = keyring(&vectors);
+    for number in [4, 5] {
+        let object = bytes(&vectors["containers"][number]["bytes"]);
+        survive(&object, |bytes| wal(bytes, &keyring));
+    }
+    // The parts of an object cannot be removed, doubled, exchanged, or come from another one.
+    let object = bytes(&vectors["containers"][4]["bytes"]);
+    let other = bytes(&vectors["containers"][5]["bytes"]);
+    let (parts, other) = (parts(&object), parts(&other));
+    assert_eq!((parts.len(), other.len()), (4, 4));
+    for at in 0..parts.len() {
+        let mut fewer = parts.clone();
+        fewer.remove(at);
+        let mut more = parts.clone();
+        more.insert(at, parts[at]);
+        let mut mixed = parts.clone();
+        mixed[at] = other[at];
+        for changed in [fewer, more, mixed] {
+            assert!(wal(&changed.concat(), &keyring).is_err());
+        }
+    }
+}
+
+#[test]
+fn segment_headers() {
+    // A header is believed only after its chunk was authenticated, so it need not notice changes, but must not panic.
+    let mut header = vec![0x10, 0xd1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 1];
+    header.resize(32, 0);
+    header.extend((16u32 << 20).to_le_bytes());
+    header.extend(8192u32.to_le_bytes());
+    let read = (0..ROUNDS).filter(|seed| SegmentHeader::parse(&Draws(*seed).mutate(&header)).is_ok()).count();
+    assert!(read > 100, "only {read} of {ROUNDS} changed headers were read at all");
+}
+
 #[test]
 fn slots() {
     let vectors = vectors();
@@ -160,6 +225,11 @@ fn object_keys_have_one_spelling() {
         "backup-2026-11-23-120000-abc123.manifest".to_owned(),
         "backup-2026-11-23-120000-abc123.sha256".to_owned(),
         "proofs/backup-2026-11-23-120000-abc123/2026-11-24-030000-00ff00.proof".to_owned(),
+        "wal/7312345678901234567/00000001/000000010000000A000000FF.wal".to_owned(),
+        "wal/7312345678901234567/00000001/000000010000000A000000FF.partial.wal".to_owned(),
+        "wal/7312345678901234567/00000001/000000010000000A000000FF.00000028.backup.wal".to_owned(),
+        "wal/7312345678901234567/00000002/00000002.history.wal".to_owned(),
+        "wal/7312345678901234567/00000001/000000010000000A000000FF.00004000.piece".to_owned(),
     ];
     for key in keys {
         assert_eq!(ObjectKey::parse(&key).unwrap().to_string(), key);

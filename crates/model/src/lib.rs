@@ -11,8 +11,12 @@ mod inventory;
 mod kind;
 mod lsn;
 mod name;
+mod recovery_target;
+mod recovery_window;
 mod row_proof;
+mod segment_header;
 mod size;
+mod timeline_history;
 mod wal_name;
 
 pub use backup_id::{BackupId, ParseBackupIdError};
@@ -23,6 +27,13 @@ pub use inventory::{Class, Difference, Inventory, Item};
 pub use kind::{Kind, Level, Outcome, ParseWordError};
 pub use lsn::{Lsn, ParseLsnError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use recovery_target::{ParseMomentError, RecoveryTarget, parse_moment};
+pub use recovery_window::{
+    ArchivedRange, ArchivedTimeline, BackupSpan, Gap, GapCause, HistoryState, Recoverability, RecoveryWindow,
+    SegmentState, recoverability,
+};
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
+pub use segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError, SegmentMismatch};
 pub use size::ByteSize;
+pub use timeline_history::{Ancestor, Leg, ParseHistoryError, TimelineHistory};
 pub use wal_name::{ParseWalNameError, SegmentSize, SegmentSizeError, WalName, WalSegmentName};

@@ -13,7 +13,8 @@ use crate::{Lsn, TimelineId};
 pub struct SegmentSize(u32);
 
 /// The name of a WAL segment: `000000010000000A000000FF`. Names of one timeline sort as their positions do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct WalSegmentName {
     /// The timeline on which it was written.
     pub timeline: TimelineId,
@@ -24,7 +25,8 @@ pub struct WalSegmentName {
 }
 
 /// The name of any file that PostgreSQL archives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum WalName {
     /// A whole segment.
     Segment(WalSegmentName),
@@ -163,6 +165,26 @@ impl FromStr for WalName {
 fn error(text: &str, what: &'static str) -> ParseWalNameError {
     ParseWalNameError { text: text.chars().take(80).collect(), what }
 }
+
+macro_rules! text {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = ParseWalNameError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.to_string()
+            }
+        }
+    };
+}
+text!(WalSegmentName);
+text!(WalName);
 
 impl fmt::Display for WalSegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -70,6 +70,10 @@ pub enum Phase {
     Snapshot,
     /// Reading the database into the repository.
     Dump,
+    /// Waiting for the checkpoint with which a physical backup begins.
+    Checkpoint,
+    /// Reading the files of the cluster into the repository.
+    Files,
     /// Making the backup durable and visible.
     Commit,
     /// Hashing the stored objects.
@@ -94,6 +98,16 @@ pub enum Phase {
     Finish,
     /// Writing an export.
     Export,
+    /// Writing the files of a cluster.
+    Directory,
+    /// Making written files durable.
+    Sync,
+    /// Replaying WAL.
+    Replay,
+    /// Comparing indexes with their tables.
+    Amcheck,
+    /// Counting the rows of every table.
+    Counts,
 }
 
 impl fmt::Display for Phase {
@@ -114,6 +128,13 @@ impl fmt::Display for Phase {
             Self::ForeignKeys => "checking foreign keys",
             Self::Finish => "putting the database in place",
             Self::Export => "writing the export",
+            Self::Checkpoint => "waiting for the checkpoint",
+            Self::Files => "reading the cluster",
+            Self::Directory => "writing the files of the cluster",
+            Self::Sync => "making the files durable",
+            Self::Replay => "replaying WAL",
+            Self::Amcheck => "comparing indexes with their tables",
+            Self::Counts => "counting the rows of every table",
         })
     }
 }

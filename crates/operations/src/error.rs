@@ -7,9 +7,13 @@ use model::{BackupId, ByteSize, QualifiedName};
 use postgres::archive::ArchiveError;
 use postgres::load::LoadError;
 use postgres::{
-    CopyError, Finding, InventoryError, PreflightError, ProcessError, SandboxError, SessionError,
+    ClusterError, CopyError, Finding, InventoryError, PreflightError, ProcessError, SandboxError,
+    SessionError,
 };
 use postgres::{FilterError, SnapshotError, ToolsError};
+
+use crate::DirectoryError;
+use postgres::Unusable;
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,21 @@ pub enum Error {
         /// The backup.
         id: BackupId,
     },
+    /// The backup is of another kind than the operation needs.
+    #[error("{id} is not a physical backup")]
+    NotPhysical {
+        /// The backup.
+        id: BackupId,
+    },
+    /// The files of a cluster could not be read.
+    #[error(transparent)]
+    Cluster(ClusterError),
+    /// The data directory of the cluster cannot be read from here.
+    #[error(transparent)]
+    DataDirectory(Box<Unusable>),
+    /// A data directory could not be filled.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The manifest or a stream says something that cannot be understood.
     #[error("{what} of {id} cannot be understood: {message}")]
     Malformed {

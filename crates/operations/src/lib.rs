@@ -12,6 +12,7 @@ mod error;
 mod export;
 mod loading;
 mod opened;
+mod physical;
 mod problem;
 mod progress;
 mod restore;
@@ -25,6 +26,10 @@ pub use context::{Context, Event, Observer, Phase, Unobserved};
 pub use doctor::{Examination, examine};
 pub use error::Error;
 pub use export::{ExportFormat, export};
+pub use physical::{
+    ClusterBackupRequest, ClusterRestoreReport, ClusterRestoreRequest, DirectoryError, Method,
+    RecoveryCommands, TargetAction, TargetTimeline, backup_cluster, restore_cluster,
+};
 /// The room that speaks to PostgreSQL, for whoever has to name a database or understand an error.
 pub use postgres;
 pub use problem::Problem;

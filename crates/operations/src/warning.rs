@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use model::{ByteSize, Filters};
-use postgres::Finding;
+use model::{BackupId, ByteSize, Filters};
+use postgres::{Blocker, Finding, INVENTORY_VERSION};
 
 /// Something that needs a person, but did not stop the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,22 @@ pub enum Warning {
         /// Why.
         reason: String,
     },
+    /// The inventory of the backup has another form than this program's, so only a part of it was compared.
+    DefinitionsNotCompared {
+        /// The backup.
+        id: BackupId,
+        /// The version of its inventory.
+        version: u32,
+    },
+    /// Others waited for tables for themselves before these could be read, so the dump starts again with a new snapshot.
+    StartedAgain {
+        /// Who waited for what.
+        blockers: Vec<Blocker>,
+        /// The attempt that begins, from 2.
+        attempt: u32,
+        /// The last attempt that there will be.
+        attempts: u32,
+    },
     /// The backup that could have been reused from cannot be read.
     ParentUnreadable {
         /// What is wrong with it.
@@ -45,6 +61,18 @@ pub enum Warning {
     Restore {
         /// What it said.
         message: String,
+    },
+    /// The server warned of something during a physical backup.
+    Server {
+        /// What it said.
+        message: String,
+    },
+    /// Pages of the cluster have wrong checksums, and had when they were read again.
+    BadPages {
+        /// How many.
+        count: u64,
+        /// The first.
+        first: String,
     },
     /// A role that the backup refers to was made without a password.
     RoleCreated {
@@ -63,9 +91,13 @@ impl Warning {
             Self::RolesNotSaved { .. } => "roles_not_saved",
             Self::Filtered(_) => "filtered",
             Self::NotProven { .. } => "not_proven",
+            Self::DefinitionsNotCompared { .. } => "definitions_not_compared",
+            Self::StartedAgain { .. } => "started_again",
             Self::ParentUnreadable { .. } => "parent_unreadable",
             Self::NoChecksums { .. } => "no_checksums",
             Self::Restore { .. } => "restore",
+            Self::Server { .. } => "server",
+            Self::BadPages { .. } => "bad_pages",
             Self::RoleCreated { .. } => "role_created",
         }
     }
@@ -91,6 +123,15 @@ impl fmt::Display for Warning {
             }
             Self::Filtered(filters) => write!(f, "the backup is filtered and not complete: {filters}"),
             Self::NotProven { reason } => write!(f, "the backup is not proven: {reason}"),
+            Self::DefinitionsNotCompared { id, version } => write!(
+                f,
+                "{id} has an inventory of version {version} and this program makes version {INVENTORY_VERSION}, so the definitions of objects were not compared, only their classes, names and owners"
+            ),
+            Self::StartedAgain { blockers, attempt, attempts } => write!(
+                f,
+                "not all tables could be read, so the dump starts again (attempt {attempt} of {attempts}): {}",
+                Blocker::line(blockers)
+            ),
             Self::ParentUnreadable { message } => {
                 write!(f, "an earlier backup cannot be read, so nothing of it is reused: {message}")
             }
@@ -100,7 +141,16 @@ impl fmt::Display for Warning {
                     "the checksum file was not written, so `sha256sum -c` cannot check this backup: {message}"
                 )
             }
-            Self::Restore { message } => f.write_str(message),
+            Self::Restore { message } | Self::Server { message } => f.write_str(message),
+            Self::BadPages { count: 1, first } => {
+                write!(f, "a page of the cluster is damaged: the checksum of {first} is wrong")
+            }
+            Self::BadPages { count, first } => {
+                write!(
+                    f,
+                    "{count} pages of the cluster are damaged: their checksums are wrong, first that of {first}"
+                )
+            }
             Self::RoleCreated { role } => write!(f, "role {role:?} was created without a password"),
         }
     }

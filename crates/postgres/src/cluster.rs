@@ -127,6 +127,8 @@ pub trait RegionSink {
 /// The previous backup of the same cluster, for sources that can ask for the difference to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EarlierBackup {
+    /// The cluster that it is of. If it is another, there is no difference to ask for.
+    pub system_id: SystemId,
     /// Its timeline.
     pub timeline: TimelineId,
     /// Where its replay begins.

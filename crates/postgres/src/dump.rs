@@ -45,6 +45,12 @@ pub fn start_archive(
     Process::spawn(command, false)
 }
 
+/// Whether `pg_dump` failed where it locks tables, as it does before it reads anything. Then it says which statement failed.
+pub fn failed_to_lock(error: &ProcessError) -> bool {
+    matches!(error, ProcessError::Failed { program, message, .. }
+        if program == "pg_dump" && message.contains("LOCK TABLE"))
+}
+
 /// Starts `pg_dumpall --globals-only`: roles, memberships, settings and tablespaces as SQL.
 pub fn start_globals(
     tools: &Tools,

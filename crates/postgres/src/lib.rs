@@ -8,11 +8,14 @@ mod base_backup;
 mod client;
 mod cluster;
 mod conninfo;
+pub mod control;
+mod data_directory;
 mod dump;
 mod filter;
 mod foreign_key;
 mod inventory;
 pub mod load;
+pub mod page;
 mod partition;
 mod password;
 mod preflight;
@@ -34,14 +37,15 @@ pub use cluster::{
     FileNumber, Region, RegionSink, SinkError, Tablespace,
 };
 pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning};
-pub use dump::{ArchiveRequest, start_archive, start_globals};
+pub use data_directory::{DataDirectory, DataDirectoryOptions, Unusable};
+pub use dump::{ArchiveRequest, failed_to_lock, start_archive, start_globals};
 pub use filter::{FilterError, PatternError};
 pub use foreign_key::{
     ForeignKeyReport, ForeignKeyViolation, UncheckedForeignKey, UncheckedReason, check_foreign_keys,
 };
 pub use inventory::{
-    EXTENSION_VERSION, InventoryError, LargeObjects, SEQUENCE_VALUE, read_large_objects, sequence_value,
-    take_inventory, with_dumped_sequence_values,
+    EXTENSION_VERSION, INVENTORY_VERSION, InventoryError, LargeObjects, SEQUENCE_VALUE, common_part,
+    read_large_objects, sequence_value, take_inventory, with_dumped_sequence_values,
 };
 pub use partition::moving_partitions;
 pub use preflight::{

@@ -156,12 +156,21 @@ fn read_bounded(pipe: impl Read, mut telling: impl FnMut(&str) -> bool) -> Vec<u
     kept
 }
 
-/// The lines that say what went wrong: the first error lines if there are any, else the last lines.
+/// The beginning of a line without the spaces around it: a query in it may name a thousand tables.
+fn clip(line: &str) -> &str {
+    const LINE_BYTES: usize = 300;
+    let line = line.trim();
+    &line[..line.floor_char_boundary(LINE_BYTES)]
+}
+
+/// The lines that say what went wrong: the first error lines, and the queries they are about, if there are any, else the last
+/// lines.
 fn last_lines(text: &str) -> String {
     const LINES: usize = 4;
-    let is_telling =
-        |line: &&str| ["error:", "ERROR:", "FATAL:", "DETAIL:"].iter().any(|word| line.contains(word));
-    let mut chosen: Vec<&str> = text.lines().filter(is_telling).take(LINES).map(str::trim).collect();
+    let is_telling = |line: &&str| {
+        ["error:", "ERROR:", "FATAL:", "DETAIL:", "Query was:"].iter().any(|word| line.contains(word))
+    };
+    let mut chosen: Vec<&str> = text.lines().filter(is_telling).take(LINES).map(clip).collect();
     if chosen.is_empty() {
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         chosen = lines[lines.len().saturating_sub(LINES)..].to_vec();
@@ -188,6 +197,15 @@ mod tests {
                 .unwrap();
         let error = process.finish().unwrap_err();
         assert_eq!(error.to_string(), "sh failed (exit status: 3): x: error: no such thing");
+    }
+
+    #[test]
+    fn a_query_that_failed_is_quoted_in_part() {
+        let script = "echo 'x: error: query failed: ERROR:  canceling statement' >&2; \
+            echo \"x: detail: Query was: LOCK TABLE $(seq -s é 1000)\" >&2; exit 1";
+        let error = Process::spawn(shell(script), false).unwrap().finish().unwrap_err().to_string();
+        let (_, query) = error.split_once("ERROR:  canceling statement; x: detail: Query was: ").unwrap();
+        assert!(query.starts_with("LOCK TABLE 1é2") && query.len() < 300, "{query}");
     }
 
     #[test]

@@ -167,6 +167,13 @@ impl Snapshot {
         if current_contents(&mut self.client)? == self.contents { Ok(()) } else { Err(SnapshotError::Lost) }
     }
 
+    /// Who waits for an exclusive lock on one of the tables. Until they have got it, or have given up, nobody else can read that
+    /// table, and they wait for this session among others.
+    pub fn waiting(&mut self) -> Result<Vec<Blocker>, SnapshotError> {
+        let tables: Vec<u32> = self.tables.iter().map(|table| table.oid).collect();
+        Ok(locks::blockers(&mut self.client, &tables)?)
+    }
+
     /// Proves that the locks and the snapshot were held until now, and releases them. Everything that was read through
     /// the snapshot is worthless if this fails.
     pub fn close(mut self) -> Result<(), SnapshotError> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::BackupId;
+use model::{BackupId, SegmentMismatch, WalName, WalSegmentName};
 use storage::StoreError;
 
 /// How an object or a record differs from what belongs there.
@@ -142,6 +142,40 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Other WAL is archived under the same name: one of the two is not what it says, or two clusters share an archive.
+    #[error("{key} is already archived with other bytes")]
+    WalDiffers {
+        /// The key of what is there.
+        key: String,
+    },
+    /// WAL is shorter or longer than WAL of this name is.
+    #[error("{name} has {found} bytes, not {expected}")]
+    WalLength {
+        /// Its name.
+        name: WalName,
+        /// Its length in bytes.
+        found: u64,
+        /// The length that it should have; for a piece, the greatest.
+        expected: u64,
+    },
+    /// A segment is not the one that its name says.
+    #[error("{name} is not the segment of that name")]
+    WalMisnamed {
+        /// Its name.
+        name: WalName,
+        /// What is wrong.
+        #[source]
+        source: SegmentMismatch,
+    },
+    /// The pieces of a segment are all that there is of it.
+    #[error("{segment} is not archived as a whole, so its pieces are still needed")]
+    WalUnfinished {
+        /// The segment.
+        segment: WalSegmentName,
+    },
+    /// What was read could not be written to where it was wanted.
+    #[error("what was read from the repository could not be written")]
+    Output(#[source] std::io::Error),
     /// The caller asked to stop.
     #[error("the check was stopped")]
     Cancelled,

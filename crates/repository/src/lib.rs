@@ -16,20 +16,24 @@ mod random;
 mod reader;
 mod records;
 mod repository;
+mod wal;
 mod writer;
 
 pub use catalog::{BackupSummary, Listed, Usage};
 pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
 pub use error::{Error, Problem, ProblemKind};
 pub use format::{
-    CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FormatError, HolderKey, ListEntry, LogicalRecord,
-    MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, Place, ProblemRecord, Proof, RepositoryId,
-    RowCutter, Sha256, StreamKind, StreamRecord,
+    BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, HolderKey, ListEntry,
+    LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
+    ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
 };
 pub use proofs::ProofEntry;
 pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};
+pub use wal::{
+    MAX_WAL_THREADS, Stored, TimelineWal, Unfinished, WalArchive, WalCatalogue, WalHead, WalOptions,
+};
 pub use writer::{
-    ArchiveWriter, BackupWriter, Chunk, CommitFacts, Committed, MAX_INDEXED_ENTRIES, MAX_SEAL_THREADS,
-    PACK_BYTES, PartWriter, RowStream, WriteOptions,
+    ArchiveWriter, BackupWriter, Chunk, ClusterWriter, CommitFacts, Committed, MAX_INDEXED_ENTRIES,
+    MAX_SEAL_THREADS, PACK_BYTES, PartWriter, RegionWriter, RowStream, WriteOptions,
 };

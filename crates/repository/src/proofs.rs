@@ -2,11 +2,14 @@
 //!
 //! Invariant: a proof counts only for the very manifest that it names by hash. It is put after the verification that it records.
 
-use format::{CONTAINER_BYTES_MAX, ObjectKey, Proof, Sha256};
+use std::collections::HashSet;
+
+use format::{CONTAINER_BYTES_MAX, ObjectKey, PackId, Proof, Sha256};
 use jiff::Timestamp;
-use model::BackupId;
+use model::{BackupId, Outcome};
 
 use crate::catalog::ProofKeys;
+use crate::check::MAX_PROBLEMS;
 use crate::error::Problem;
 use crate::records::{damaged, reading};
 use crate::repository::storage_key;
@@ -84,17 +87,52 @@ impl Repository {
         Ok(None)
     }
 
-    fn proof(&self, id: &BackupId, manifest: Sha256, key: &ObjectKey) -> Result<ProofEntry, Error> {
+    /// Whether the newest proof of the manifest with this hash says that the backup is bad. A proof that cannot be read says
+    /// nothing: damage among proofs never stops a new backup.
+    pub(crate) fn is_known_bad(&self, id: &BackupId, manifest: Sha256, keys: Vec<ObjectKey>) -> bool {
+        let newest = self.newest_proof(id, manifest, keys);
+        matches!(newest, Ok(Some(proof)) if proof.outcome == Outcome::Failed)
+    }
+
+    /// Packs that are not what was written, as far as the newest proof of each backup knows. A proof may be of a manifest that
+    /// was replaced since: what it found in the packs holds all the same.
+    pub(crate) fn damaged_packs(&self, keys: &ProofKeys) -> HashSet<PackId> {
+        let mut damaged = HashSet::new();
+        for (id, keys) in keys {
+            let newest = keys.iter().find_map(|key| self.read_proof(id, key).ok());
+            let Some(proof) = newest.filter(|proof| proof.outcome == Outcome::Failed) else { continue };
+            damaged.extend(proof.problems.iter().filter_map(|problem| pack_of(&problem.object)));
+            // There were more than a check names, so it may be any of them.
+            if proof.problems.len() >= MAX_PROBLEMS
+                && let Ok(manifest) = self.manifest(id)
+            {
+                damaged.extend(manifest.packs.iter().map(|pack| pack.sha256));
+            }
+        }
+        damaged
+    }
+
+    fn read_proof(&self, id: &BackupId, key: &ObjectKey) -> Result<Proof, Error> {
         let read = self.inner.store.get(&storage_key(key)?, CONTAINER_BYTES_MAX as u64);
-        let opened = read.map_err(|error| reading(key, error)).and_then(|mut bytes| {
-            Proof::open(&mut bytes, id, &self.inner.keyring).map_err(|error| damaged(key, &error))
-        });
-        match opened {
+        let mut bytes = read.map_err(|error| reading(key, error))?;
+        Proof::open(&mut bytes, id, &self.inner.keyring).map_err(|error| damaged(key, &error))
+    }
+
+    fn proof(&self, id: &BackupId, manifest: Sha256, key: &ObjectKey) -> Result<ProofEntry, Error> {
+        match self.read_proof(id, key) {
             Ok(proof) if proof.manifest_sha256 == manifest => Ok(ProofEntry::Valid(Box::new(proof))),
             Ok(proof) => Ok(ProofEntry::OfAnotherManifest(Box::new(proof))),
             Err(Error::Damaged(problem)) => Ok(ProofEntry::Damaged(problem)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The pack that a problem is about.
+pub(crate) fn pack_of(object: &str) -> Option<PackId> {
+    match ObjectKey::parse(object) {
+        Some(ObjectKey::Pack(pack)) => Some(pack),
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: every chunk that comes out was authenticated and has the id that the backup names. Chunks can be read by any number
 //! of threads, in any order.
 
+mod cluster;
 mod fetch;
 mod groups;
 mod stream;

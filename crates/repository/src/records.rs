@@ -43,6 +43,13 @@ impl Records {
         self.open(place, expected, &mut bytes, None)
     }
 
+    /// The plaintext of a delta, given that of its base.
+    pub(crate) fn read_delta(&self, place: &Place, base: &Place, plain: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; RECORD_HEADER_BYTES + place.sealed_bytes as usize];
+        self.read_range(place.pack, place.offset.into(), &mut bytes)?;
+        self.open(place, RecordType::Delta, &mut bytes, Some((base, plain)))
+    }
+
     /// Reads a range of a pack.
     pub(crate) fn read_range(&self, pack: PackId, start: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let key = ObjectKey::Pack(pack);

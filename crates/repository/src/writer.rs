@@ -8,11 +8,15 @@
 //! limit, and memory does not grow with the database (except for 32 bytes for each chunk of the parent, up to a limit).
 
 mod archive;
+mod chunk_store;
+mod cluster;
 mod commit;
+mod earlier;
 mod lists;
 mod pack;
 mod packs;
 mod parent;
+mod regions;
 mod rows;
 mod sealer;
 mod shared;
@@ -23,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
-use format::{ObjectKey, PackId};
+use format::{FileRecord, Manifest, ObjectKey, PackId, StreamKind};
 use model::{BackupId, Kind, QualifiedName};
 
 use self::pack::PackBuilder;
@@ -31,13 +35,17 @@ use self::parent::Parent;
 use self::sealer::{Job, Sealer};
 use self::shared::Shared;
 use self::stream::Stream;
+use crate::catalog::ProofKeys;
 use crate::error::Problem;
+use crate::proofs::pack_of;
 use crate::records::Records;
 use crate::{Error, Repository};
 
 pub use self::archive::ArchiveWriter;
+pub use self::cluster::ClusterWriter;
 pub use self::commit::{CommitFacts, Committed};
 pub use self::parent::MAX_INDEXED_ENTRIES;
+pub use self::regions::RegionWriter;
 pub use self::rows::{PartWriter, RowStream};
 
 /// A pack is closed when it has this many bytes (or a chunk more): 16 MiB.
@@ -65,7 +73,7 @@ pub struct WriteOptions {
     pub seal_threads: usize,
     /// A pack is closed when it has this many bytes; at most [`PACK_BYTES`].
     pub pack_bytes: usize,
-    /// Whether chunks of the newest backup of the same source and kind are used again.
+    /// Whether chunks of the newest good backup of the same source and kind are used again.
     pub reuse: bool,
     /// Whether a changed chunk may be stored as its difference to a chunk of that backup.
     pub delta: bool,
@@ -163,7 +171,7 @@ impl Repository {
         Ok(writer)
     }
 
-    /// The newest backup of the same source and kind that can be read.
+    /// The backup to reuse from, without the packs that are known to be damaged.
     fn parent_of(
         &self,
         source: &str,
@@ -171,18 +179,60 @@ impl Repository {
         records: &Arc<Records>,
         problems: &mut Vec<Problem>,
     ) -> Result<Option<(BackupId, Parent)>, Error> {
+        let proofs = self.proof_keys()?;
+        let damaged = self.damaged_packs(&proofs);
+        let Some(manifest) = self.newest_good(source, kind, proofs, problems)? else { return Ok(None) };
+        let mut there = self.packs_there()?;
+        there.retain(|pack, _| !damaged.contains(pack));
+        let files = self.files_of(&manifest, problems);
+        let mut parent = Parent::open(&manifest, records, &there, files);
+        // Whoever verified has been told already.
+        parent
+            .problems
+            .retain(|problem| pack_of(&problem.object).is_none_or(|pack| !damaged.contains(&pack)));
+        Ok(Some((manifest.id, parent)))
+    }
+
+    /// The newest backup of the same source and kind that can be read and is not known to be bad. Where all are known to be bad,
+    /// it is the newest of them: chunks are found by their content, so what is wrong with a backup as a whole is not handed on.
+    fn newest_good(
+        &self,
+        source: &str,
+        kind: Kind,
+        mut proofs: ProofKeys,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Option<Manifest>, Error> {
+        let mut newest = None;
         for id in self.ids()? {
-            match self.manifest(&id) {
-                Ok(manifest) if manifest.source == source && manifest.kind == kind => {
-                    let there = self.packs_there()?;
-                    return Ok(Some((id, Parent::open(&manifest, records, &there))));
+            let (manifest, sha256) = match self.inner.manifest(&id) {
+                Ok(found) => found,
+                Err(Error::Damaged(problem)) => {
+                    problems.push(problem);
+                    continue;
                 }
-                Ok(_) => {}
-                Err(Error::Damaged(problem)) => problems.push(problem),
                 Err(error) => return Err(error),
+            };
+            if manifest.source != source || manifest.kind != kind {
+                continue;
             }
+            if !self.is_known_bad(&id, sha256, proofs.remove(&id).unwrap_or_default()) {
+                return Ok(Some(manifest));
+            }
+            newest.get_or_insert(manifest);
         }
-        Ok(None)
+        Ok(newest)
+    }
+
+    /// The files of a physical backup; none when the list of them is damaged.
+    fn files_of(&self, manifest: &Manifest, problems: &mut Vec<Problem>) -> Vec<FileRecord> {
+        if manifest.physical.is_none() {
+            return Vec::new();
+        }
+        let files = self.read(&manifest.id).and_then(|reader| reader.files());
+        files.unwrap_or_else(|error| {
+            problems.push(parent::as_problem(error, format::FILES));
+            Vec::new()
+        })
     }
 
     /// The packs that are in the store, with their sizes.
@@ -244,7 +294,7 @@ impl BackupWriter {
     /// # Errors
     /// When a stream of that name was opened before.
     pub fn rows(&self, name: &str, table: &QualifiedName) -> Result<RowStream, Error> {
-        let stream = self.open_stream(name, Some(table))?;
+        let stream = self.open_stream(name, StreamKind::Rows, Some(table))?;
         Ok(RowStream::new(stream, Arc::clone(&self.shared)))
     }
 
@@ -253,17 +303,31 @@ impl BackupWriter {
     /// # Errors
     /// When a stream of that name was opened before.
     pub fn archive(&self, name: &str) -> Result<ArchiveWriter, Error> {
-        let stream = self.open_stream(name, None)?;
+        let stream = self.open_stream(name, StreamKind::Archive, None)?;
         Ok(ArchiveWriter::new(stream, Arc::clone(&self.shared)))
     }
 
-    fn open_stream(&self, name: &str, table: Option<&QualifiedName>) -> Result<Arc<Stream>, Error> {
+    /// Opens the streams of the files of a cluster.
+    ///
+    /// # Errors
+    /// When they were opened before.
+    pub fn cluster(&self) -> Result<ClusterWriter, Error> {
+        let regions = self.open_stream(format::REGIONS, StreamKind::Regions, None)?;
+        Ok(ClusterWriter::new(self.archive(format::FILES)?, regions, Arc::clone(&self.shared)))
+    }
+
+    fn open_stream(
+        &self,
+        name: &str,
+        kind: StreamKind,
+        table: Option<&QualifiedName>,
+    ) -> Result<Arc<Stream>, Error> {
         let parent = self.shared.parent.as_ref().and_then(|parent| parent.stream(name, table));
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if streams.iter().any(|stream| stream.name == name) {
             return Err(Error::OpenedTwice { what: format!("stream {name:?}") });
         }
-        let stream = Arc::new(Stream::new(name.to_owned(), table.cloned(), parent));
+        let stream = Arc::new(Stream::new(name.to_owned(), kind, table.cloned(), parent));
         streams.push(Arc::clone(&stream));
         Ok(stream)
     }

@@ -32,6 +32,7 @@ fn absent_objects(store: &dyn Store) {
     assert!(matches!(store.get(&absent, 10), Err(StoreError::NotFound { .. })));
     assert!(matches!(store.get_range(&absent, 0, 1), Err(StoreError::NotFound { .. })));
     assert!(matches!(store.replace(&absent, b"x"), Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.settle(&absent), Err(StoreError::NotFound { .. })));
     assert_eq!(store.size(&absent).unwrap(), None);
     assert!(!store.delete(&absent).unwrap());
     assert_eq!(store.list("absent").unwrap(), vec![]);
@@ -45,6 +46,8 @@ fn an_object_is_written_once(store: &dyn Store) {
         assert!(matches!(store.put(&once, other), Err(StoreError::Conflict { .. })));
         assert_eq!(store.get(&once, 100).unwrap(), b"first");
     }
+    store.settle(&once).unwrap();
+    assert_eq!(store.get(&once, 100).unwrap(), b"first");
     assert_eq!(store.size(&once).unwrap(), Some(5));
 }
 

@@ -109,6 +109,10 @@ impl<S: Store> Store for Faulty<S> {
         self.run(Operation::Put, key.as_str(), || self.inner.put(key, bytes))
     }
 
+    fn settle(&self, key: &Key) -> Result<(), StoreError> {
+        self.run(Operation::Settle, key.as_str(), || self.inner.settle(key))
+    }
+
     fn replace(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         self.run(Operation::Replace, key.as_str(), || self.inner.replace(key, bytes))
     }

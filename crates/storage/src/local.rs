@@ -128,6 +128,12 @@ impl Store for LocalStore {
             .unwrap_or_else(|| Err(StoreError::system("write", key.as_str(), Errno::STALE)))
     }
 
+    fn settle(&self, key: &Key) -> Result<(), StoreError> {
+        self.open_object(&self.directory_of(key)?, key)?;
+        // Its bytes were synced before it got its name.
+        object::sync(&self.make_directory(key)?, key)
+    }
+
     fn replace(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         let directory = self.directory_of(key)?;
         // Also refuses to replace what does not belong to us.

@@ -71,6 +71,10 @@ impl Store for MemoryStore {
         }
     }
 
+    fn settle(&self, key: &Key) -> Result<(), StoreError> {
+        self.object(key).map(|_| ())
+    }
+
     fn replace(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
         check_size(key, bytes)?;
         match self.objects().get_mut(key) {

@@ -10,6 +10,8 @@ use crate::{Created, Key, Listed, Store, StoreError};
 pub enum Operation {
     /// [`Store::put`]
     Put,
+    /// [`Store::settle`]
+    Settle,
     /// [`Store::replace`]
     Replace,
     /// [`Store::get`]
@@ -96,6 +98,10 @@ impl<S: Store> Recording<S> {
 impl<S: Store> Store for Recording<S> {
     fn put(&self, key: &Key, bytes: &[u8]) -> Result<Created, StoreError> {
         self.note(Operation::Put, key.as_str(), self.inner.put(key, bytes), |_| bytes.len())
+    }
+
+    fn settle(&self, key: &Key) -> Result<(), StoreError> {
+        self.note(Operation::Settle, key.as_str(), self.inner.settle(key), |()| 0)
     }
 
     fn replace(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {

@@ -35,6 +35,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// error the object is there as a whole or not at all, and the caller may put it again.
     fn put(&self, key: &Key, bytes: &[u8]) -> Result<Created, StoreError>;
 
+    /// Makes sure that the object at `key`, which somebody else put, will still be there after a crash: a put that was killed may
+    /// have made it visible and nothing more.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    fn settle(&self, key: &Key) -> Result<(), StoreError>;
+
     /// Replaces the object at `key` atomically: a reader sees the old bytes or the new ones, also after a crash.
     ///
     /// # Errors
@@ -95,6 +102,10 @@ pub trait Store: fmt::Debug + Send + Sync {
 impl<S: Store + ?Sized> Store for Arc<S> {
     fn put(&self, key: &Key, bytes: &[u8]) -> Result<Created, StoreError> {
         (**self).put(key, bytes)
+    }
+
+    fn settle(&self, key: &Key) -> Result<(), StoreError> {
+        (**self).settle(key)
     }
 
     fn replace(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {

@@ -39,11 +39,31 @@ fn child_puts_one_object() {
     }
 }
 
-/// What the child printed, and the system calls it made below the store's parent, with paths relative to that.
+/// The child of the test of `settle`: a process that did not put the object. On its own it does nothing.
+#[test]
+fn child_settles_one_object() {
+    if let Some(root) = std::env::var_os(ROOT) {
+        let store = LocalStore::new(Path::new(&root), Isolation::Required).unwrap();
+        println!("first: {:?}", store.settle(&Key::new(OBJECT).unwrap()));
+        println!("second: {:?}", store.settle(&Key::new("packs/ab/none.pack").unwrap()).is_err());
+    }
+}
+
+/// What a child that puts printed, and the system calls it made below the store's parent, with paths relative to that.
 fn trace(inject: Option<&str>) -> (tempfile::TempDir, PathBuf, Vec<String>, Vec<String>) {
+    trace_child("child_puts_one_object", inject, |_| {})
+}
+
+/// The same of any child, with a root that was prepared.
+fn trace_child(
+    child: &str,
+    inject: Option<&str>,
+    prepare: impl FnOnce(&Path),
+) -> (tempfile::TempDir, PathBuf, Vec<String>, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let top = directory.path().canonicalize().unwrap();
     let root = top.join("backups/isolated");
+    prepare(&root);
     let log = top.join("strace.log");
     let output = Command::new("strace")
         .args(["-f", "-y", "-qq", "-e", "signal=none", "-e"])
@@ -54,7 +74,7 @@ fn trace(inject: Option<&str>) -> (tempfile::TempDir, PathBuf, Vec<String>, Vec<
         .arg("-o")
         .arg(&log)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "child_puts_one_object", "--nocapture", "--test-threads=1"])
+        .args(["--exact", child, "--nocapture", "--test-threads=1"])
         .env(ROOT, &root)
         .output()
         .expect("strace must be installed to run this test");
@@ -100,6 +120,19 @@ fn a_put_is_synced_before_it_is_visible() {
     find(&calls, renamed, &["fsync(", "<backups/isolated/packs/ab>"]);
     let visible = calls.iter().position(|call| call.contains("\"object.pack\"") && !call.contains("ENOENT"));
     assert_eq!(visible, Some(renamed), "nothing gives the object its name before it is synced");
+}
+
+/// Whoever gave the object its name may have died before that was durable; its bytes were.
+#[test]
+fn what_somebody_else_put_is_settled_by_syncing_every_name_that_leads_to_it() {
+    let (_directory, _root, results, calls) = trace_child("child_settles_one_object", None, |root| {
+        put(root).unwrap();
+    });
+    assert_eq!(results, ["Ok(())", "second: true"], "{calls:#?}");
+    for directory in ["backups", "backups/isolated", "backups/isolated/packs", "backups/isolated/packs/ab"] {
+        find(&calls, 0, &["fsync(", &format!("<{directory}>")]);
+    }
+    assert!(!calls.iter().any(|call| call.contains("write(") || call.contains("O_CREAT")), "{calls:#?}");
 }
 
 #[test]

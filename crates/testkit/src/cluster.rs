@@ -68,7 +68,8 @@ impl Cluster {
         configure(&mut options);
         let is_usual = options.superuser == usual.superuser
             && options.encoding == usual.encoding
-            && options.locale == usual.locale;
+            && options.locale == usual.locale
+            && options.data_checksums == usual.data_checksums;
         if is_usual && options.template.is_none() {
             options.template = Some(template(tools, &usual));
         }

@@ -40,9 +40,14 @@ Examples:
   DATABASE_URL=postgres://alice@db.example/books chronavault backup
   chronavault backup --source books --no-verify
   chronavault backup --exclude-table-data 'audit.*' --jobs 4
+  chronavault backup --kind physical --source books
 
 The backup is restored into a throwaway cluster and compared row for row unless --no-verify is given. A backup that \
-leaves something out (--schema, --exclude-table, --exclude-table-data) is marked `filtered` wherever it is shown.";
+leaves something out (--schema, --exclude-table, --exclude-table-data) is marked `filtered` wherever it is shown.
+
+A physical backup is of the whole cluster: its files, and the WAL that makes them consistent. The role needs the attribute \
+REPLICATION and an entry `replication` in pg_hba.conf; reading from the data directory needs pg_read_all_settings and the \
+right to execute pg_backup_start and pg_backup_stop.";
 
 pub(super) const LIST: &str = "\
 Examples:
@@ -67,7 +72,12 @@ pub(super) const RESTORE: &str = "\
 Examples:
   chronavault restore latest --to postgres://alice@db.example/books_again --create
   chronavault restore latest --to 'host=/run/postgresql dbname=scratch' --table accounting.entries
-  PGPASSFILE=~/.pgpass chronavault restore latest --to postgres://alice@db.example/books --clean";
+  PGPASSFILE=~/.pgpass chronavault restore latest --to postgres://alice@db.example/books --clean
+  chronavault restore latest --data-dir /var/lib/postgresql/15/again --at '2026-11-23 12:00:00+01'
+  chronavault restore latest --data-dir /var/lib/postgresql/15/main --delta --immediate
+
+After a restore with --data-dir, start the server: it replays WAL up to the target, which it fetches with \
+`chronavault wal fetch`, and then removes the settings that say so.";
 
 pub(super) const EXPORT: &str = "\
 Examples:

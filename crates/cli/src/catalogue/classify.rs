@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::io;
 
+use operations::DirectoryError;
 use operations::postgres::load::LoadError;
 use operations::postgres::{
-    Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, SandboxError, SnapshotError,
+    ClusterError, Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, ReplicationError,
+    SandboxError, SnapshotError,
 };
 use repository::{InitError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
@@ -89,6 +91,7 @@ fn of_repository(error: &repository::Error) -> Code {
         | Error::Thread { .. }
         | Error::Abandoned
         | Error::Stopped => Code::Internal,
+        _ => Code::Internal,
     }
 }
 
@@ -199,6 +202,50 @@ fn of_load(error: &LoadError) -> Code {
     }
 }
 
+fn of_cluster(error: &ClusterError) -> Code {
+    match error {
+        ClusterError::Client(error) => of_server(error),
+        ClusterError::Replication(error) => of_replication(error),
+        ClusterError::Protocol { .. } | ClusterError::Manifest { .. } => Code::ServerProtocol,
+        ClusterError::TimelineChanged { .. } => Code::ServerChanging,
+        ClusterError::Read { .. } | ClusterError::Control { .. } | ClusterError::Name { .. } => {
+            Code::ClusterUnreadable
+        }
+        ClusterError::WalGone { .. } => Code::ClusterWalGone,
+        ClusterError::Unsuitable { .. } => Code::ClusterUnsuitable,
+        ClusterError::Sink(_) => behind(error, Code::Internal),
+        ClusterError::Cancelled => Code::Cancelled,
+    }
+}
+
+fn of_replication(error: &ReplicationError) -> Code {
+    match error {
+        ReplicationError::NotPermitted { .. } | ReplicationError::NoAccessEntry { .. } => {
+            Code::ReplicationDenied
+        }
+        ReplicationError::NoSenderLeft { .. }
+        | ReplicationError::NoSlotLeft { .. }
+        | ReplicationError::WalLevel { .. }
+        | ReplicationError::TooOld { .. } => Code::ReplicationSettings,
+        ReplicationError::SlotExists { .. }
+        | ReplicationError::NoSlot { .. }
+        | ReplicationError::SlotInUse { .. } => Code::ReplicationSlot,
+        ReplicationError::WalGone { .. } => Code::ClusterWalGone,
+        ReplicationError::Client(error) => of_server(error),
+    }
+}
+
+fn of_directory(error: &DirectoryError) -> Code {
+    match error {
+        DirectoryError::Io { .. } | DirectoryError::Name { .. } => Code::DirectoryFailed,
+        DirectoryError::ServerRuns { .. } => Code::DirectoryInUse,
+        DirectoryError::OtherRestore { .. }
+        | DirectoryError::NotEmpty { .. }
+        | DirectoryError::NoDataDirectory { .. } => Code::DirectoryNotEmpty,
+        DirectoryError::NoTablespace { .. } | DirectoryError::Overlap { .. } => Code::DirectoryTablespace,
+    }
+}
+
 impl From<SandboxError> for Failure {
     fn from(error: SandboxError) -> Self {
         Self::because(Code::SandboxFailed, &error)
@@ -239,6 +286,10 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Load(error) => of_load(error),
         Error::Sandbox(_) => Code::SandboxFailed,
         Error::NotLogical { .. } => Code::BackupNotLogical,
+        Error::NotPhysical { .. } => Code::BackupNotPhysical,
+        Error::Cluster(error) => of_cluster(error),
+        Error::DataDirectory(error) => behind(error.as_ref(), Code::ClusterUnreadable),
+        Error::Directory(error) => of_directory(error),
         Error::Malformed { .. } | Error::NoRows { .. } => Code::ObjectInconsistent,
         Error::TargetExists { .. } => Code::TargetExists,
         Error::TargetMissing { .. } => Code::TargetMissing,

@@ -25,11 +25,21 @@ impl From<&Warning> for Notice {
             Warning::NotProven { .. } => {
                 "Do what the sentence says, then run `chronavault verify latest`; until then the backup may not restore."
             }
+            Warning::DefinitionsNotCompared { .. } => {
+                "Rows were compared all the same. To compare definitions, verify with the version of chronavault that made the backup; a new backup has the inventory of this version."
+            }
+            Warning::StartedAgain { .. } => {
+                "Nothing needs to be done; run backups when no tables are being altered or truncated."
+            }
             Warning::ParentUnreadable { .. } => "Run `chronavault verify --all --level contents`.",
             Warning::NoChecksums { .. } => {
                 "Check free space and the disk; `sha256sum -c` cannot check this backup."
             }
             Warning::Restore { .. } => "Read what the program says, and look at the restored database.",
+            Warning::Server { .. } => "Read what the server says, and look into its log.",
+            Warning::BadPages { .. } => {
+                "Find out what is damaged with pg_amcheck, restore it from an earlier backup, and check the disk."
+            }
             Warning::RoleCreated { .. } => "Set a password for it if it is to log in: ALTER ROLE … PASSWORD.",
         };
         let message = match warning {
@@ -54,8 +64,14 @@ pub(crate) fn needs_person(warning: &Warning) -> bool {
         | Warning::NotProven { .. }
         | Warning::NoChecksums { .. }
         | Warning::Restore { .. }
+        | Warning::Server { .. }
+        | Warning::BadPages { .. }
         | Warning::ParentUnreadable { .. } => true,
-        Warning::RolesWithoutPasswords | Warning::Filtered(_) | Warning::RoleCreated { .. } => false,
+        Warning::RolesWithoutPasswords
+        | Warning::Filtered(_)
+        | Warning::DefinitionsNotCompared { .. }
+        | Warning::StartedAgain { .. }
+        | Warning::RoleCreated { .. } => false,
     }
 }
 

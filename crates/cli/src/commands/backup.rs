@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use model::{ByteSize, Level, Outcome};
 use operations::{BackupReport, BackupRequest, SizeLimit, VerifyReport, VerifyRequest, Warning};
+use repository::Repository;
 use serde::Serialize;
 
 use super::describe::{BackupBody, Totals, filters};
@@ -32,10 +33,7 @@ struct Body {
 
 pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure> {
     if args.kind == KindArg::Physical {
-        return Err(Failure::new(
-            Code::KindPhysical,
-            "this version makes logical backups only, no physical backups",
-        ));
+        return super::backup_cluster::run(args, session);
     }
     let screen = session.screen;
     let settings = session.settings()?;
@@ -46,15 +44,24 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
     let context = surroundings.context();
     let report =
         operations::backup(&repository, &request, &context).map_err(|error| surroundings.failure(error))?;
-    let verified = if backup.verification {
-        let request = VerifyRequest { level: Level::Restore, jobs: backup.jobs };
-        let verified = operations::verify(&repository, &report.manifest.id, request, &context);
-        Some(verified.map_err(|error| surroundings.failure(error)))
-    } else {
-        None
-    };
+    verify_and_answer(&repository, &report, &backup, &surroundings, &stored_words(&report))
+}
+
+/// Proves a backup that is stored, if that is wanted, and says what came of both. `stored` says what was stored.
+pub(super) fn verify_and_answer(
+    repository: &Repository,
+    report: &BackupReport,
+    settings: &BackupSettings,
+    surroundings: &Surroundings,
+    stored: &str,
+) -> Result<Answer, Failure> {
+    let verified = settings.verification.then(|| {
+        let request = VerifyRequest { level: Level::Restore, jobs: settings.jobs };
+        let verified = operations::verify(repository, &report.manifest.id, request, &surroundings.context());
+        verified.map_err(|error| surroundings.failure(error))
+    });
     surroundings.reporter.finish();
-    answer(&report, verified, &surroundings.reporter.take_warnings())
+    answer(report, verified, &surroundings.reporter.take_warnings(), stored)
 }
 
 fn request(
@@ -71,23 +78,28 @@ fn request(
         jobs: backup.jobs,
         compression: backup.compression,
         large_table_bytes: backup.large_table_bytes,
-        size_limit: backup
-            .max_size_bytes
-            .map(|bytes| SizeLimit { bytes, refuse: backup.max_size_policy == MaxSizePolicy::Refuse }),
+        size_limit: size_limit(backup),
         lock_timeout: backup.lock_timeout,
     })
+}
+
+/// The limit for the size of what is backed up.
+pub(super) fn size_limit(backup: &BackupSettings) -> Option<SizeLimit> {
+    let refuse = backup.max_size_policy == MaxSizePolicy::Refuse;
+    backup.max_size_bytes.map(|bytes| SizeLimit { bytes, refuse })
 }
 
 fn answer(
     report: &BackupReport,
     verified: Option<Result<VerifyReport, Failure>>,
     warnings: &[Warning],
+    stored: &str,
 ) -> Result<Answer, Failure> {
     let manifest = &report.manifest;
     let mut backup = BackupBody::new(manifest, report.duration);
     backup.warnings = warnings.iter().map(Notice::from).collect();
     let needs_person = warnings.iter().any(catalogue::needs_person);
-    let mut text = stored_words(report);
+    let mut text = stored.to_owned();
     let (mut failure, mut verification) = (None, None);
     match verified {
         None => text.push_str("Not verified, so not proven: `chronavault verify latest` does it.\n"),

@@ -41,11 +41,12 @@ impl From<&LeftOut> for LeftOutBody {
 }
 
 pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failure> {
+    let Some(to) = args.to.as_deref() else { return super::restore_cluster::run(args, session) };
     let screen = session.screen;
     let settings = session.settings()?;
-    let target = connection::parse(&settings.environment, &args.to, "--to")?;
+    let target = connection::parse(&settings.environment, to, "--to")?;
     let mut notices = Vec::new();
-    if connection::has_password(&args.to) {
+    if connection::has_password(to) {
         let notice = catalogue::password_on_command_line();
         screen.warning(&notice);
         notices.push(notice);

@@ -1,11 +1,12 @@
 //! A repository that was changed behind our back: the verification fails with status 3, and names the object.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use testkit::Cluster;
 
-use crate::harness::{KEY, Place};
+use crate::harness::{KEY, Place, Said};
 
 /// The files of the repository whose names end so.
 fn files(directory: &Path, end: &str) -> Vec<PathBuf> {
@@ -78,4 +79,55 @@ fn damage_is_found_named_and_survived() {
     fs::remove_file(root.join("chronavault.json")).unwrap();
     place.run(&["list"]).fails(1, "repository.head_missing", "chronavault.json");
     place.run(&["init"]).fails(1, "repository.head_missing", "chronavault.json");
+}
+
+/// Every file below `directory` with its bytes.
+fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    files(directory, "").into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_damaged_pack_does_not_spoil_the_backups_that_follow() {
+    let cluster = Cluster::start();
+    cluster.psql("postgres", "CREATE TABLE entry AS SELECT n, md5(n::text) FROM generate_series(1, 20000) n");
+    cluster.create_database("other");
+    cluster.psql("other", "CREATE TABLE small AS SELECT n FROM generate_series(1, 100) n");
+    let place =
+        Place::new().with("BACKUP_ENCRYPTION_KEY", KEY).with("DATABASE_URL", &cluster.url("postgres"));
+    let id = |said: &Said| said.json()["id"].as_str().unwrap().to_owned();
+    place.run(&["init"]).succeeds();
+    let first = id(place.run(&["backup", "--json"]).succeeds());
+    let place = place.with("DATABASE_URL", &cluster.url("other"));
+    let sound = id(place.run(&["backup", "--json"]).succeeds());
+    let place = place.with("DATABASE_URL", &cluster.url("postgres"));
+    let root = place.path("backups/isolated");
+    let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    let pack = files(&root, ".pack").into_iter().max_by_key(size).unwrap();
+    flip(&pack);
+    let before = contents(&root);
+
+    // The backup finds by itself that what it relies on is damaged; the one after that relies on it no more.
+    let said = place.run(&["backup", "--json"]);
+    said.fails(3, "verify.failed", ".pack");
+    let hint = said.json()["error"]["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains("make a new one now, which stores again what is damaged"), "{hint}");
+    let (failed, third) = (id(&said), place.run(&["backup", "--json"]));
+    let stored = |said: &Said| said.succeeds().json()["stored_bytes"].as_u64().unwrap();
+    assert!(stored(&third) > size(&pack) / 2, "{third:?}");
+    assert_eq!(third.json()["verified"], true);
+    let fourth = place.run(&["backup", "--json"]);
+    assert!(stored(&fourth) < size(&pack) / 2, "what is stored again is reused again: {fourth:?}");
+
+    // What was there is as it was; what was sound is sound, and what is not is said to be so.
+    let after = contents(&root);
+    assert!(
+        before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)),
+        "nothing was changed or removed"
+    );
+    for good in [&sound, &id(&third), &id(&fourth)] {
+        place.run(&["verify", good]).succeeds();
+    }
+    for bad in [&first, &failed] {
+        place.run(&["verify", bad]).fails(3, "verify.failed", ".pack");
+    }
 }

@@ -3,8 +3,8 @@
 use aws_lc_rs::digest;
 
 use super::{
-    CHUNK_BYTES_MAX, CONTAINER_BYTES_MAX, Codec, ContainerKind, HEADER_BYTES, RECORD_HEADER_BYTES,
-    RECORD_MAGIC, RECORDS_MAX, RecordType, SUITE, TRAILER_BYTES, TYPE_TRAILER, VERSION, nonce,
+    Codec, ContainerKind, HEADER_BYTES, RECORD_HEADER_BYTES, RECORD_MAGIC, RECORDS_MAX, RecordType, SUITE,
+    TRAILER_BYTES, TYPE_TRAILER, VERSION, nonce,
 };
 use crate::seal::{Cipher, TAG_BYTES, require_known};
 use crate::{ChunkId, FormatError, Keyring, codec};
@@ -84,17 +84,18 @@ impl Container {
         if !self.kind.allows(header.record_type) {
             return Err(FormatError::malformed("a record of this type does not belong into this container"));
         }
-        if header.plain_len as usize > CHUNK_BYTES_MAX {
-            let (value, limit) = (header.plain_len.into(), CHUNK_BYTES_MAX as u64);
+        let limit = self.kind.chunk_bytes_max();
+        if header.plain_len as usize > limit {
+            let (value, limit) = (header.plain_len.into(), limit as u64);
             return Err(FormatError::Limit { what: "a chunk", value, limit });
         }
-        if (header.record_type == RecordType::Delta) != (header.codec == Codec::ZstdDelta) {
+        if (header.record_type == RecordType::Delta) != header.codec.needs_base() {
             return Err(FormatError::malformed("type and codec of a record contradict each other"));
         }
         let body: &[u8] = self.decrypt(index, bytes)?;
         match header.codec {
             Codec::Stored | Codec::Zstd => Ok(Record { header, base: None, body }),
-            Codec::ZstdDelta => match body.split_first_chunk::<32>() {
+            Codec::ZstdDelta | Codec::ZstdXor => match body.split_first_chunk::<32>() {
                 Some((base, body)) => Ok(Record { header, base: Some(ChunkId(*base)), body }),
                 None => Err(FormatError::malformed("a delta record is too short to name its base")),
             },
@@ -118,7 +119,9 @@ impl Record<'_> {
             Codec::Stored if self.body.len() == plain_len => self.body.to_vec(),
             Codec::Stored => return Err(FormatError::malformed("a stored chunk is not as long as it says")),
             Codec::Zstd => codec::decompress(self.body, plain_len)?,
-            Codec::ZstdDelta => return Err(FormatError::malformed("a delta was read without its base")),
+            Codec::ZstdDelta | Codec::ZstdXor => {
+                return Err(FormatError::malformed("a delta was read without its base"));
+            }
         };
         keyring.check_chunk(self.header.id, &plaintext)?;
         Ok(plaintext)
@@ -126,12 +129,68 @@ impl Record<'_> {
 
     /// Decodes a delta with the plaintext of its base and checks it against its id.
     pub fn plaintext_with_base(&self, base: &[u8], keyring: &Keyring) -> Result<Vec<u8>, FormatError> {
-        if self.header.codec != Codec::ZstdDelta {
-            return Err(FormatError::malformed("a full chunk was read as a delta"));
-        }
-        let plaintext = codec::decompress_delta(self.body, base, self.header.plain_len as usize)?;
+        let plain_len = self.header.plain_len as usize;
+        let plaintext = match self.header.codec {
+            Codec::ZstdDelta => codec::decompress_delta(self.body, base, plain_len)?,
+            Codec::ZstdXor => codec::decompress_xor(self.body, base, plain_len)?,
+            Codec::Stored | Codec::Zstd => {
+                return Err(FormatError::malformed("a full chunk was read as a delta"));
+            }
+        };
         keyring.check_chunk(self.header.id, &plaintext)?;
         Ok(plaintext)
+    }
+}
+
+/// Follows a container record by record, as its bytes come in. When it gave the trailer and nothing comes after it, every rule of
+/// the format holds.
+pub struct Walker {
+    container: Container,
+    headers: digest::Context,
+    next: u32,
+}
+
+impl Walker {
+    /// Reads the header: the first [`HEADER_BYTES`] of a container.
+    pub fn new(kind: ContainerKind, header: &[u8], keyring: &Keyring) -> Result<Self, FormatError> {
+        let container = Container::open(kind, header, keyring)?;
+        let mut headers = digest::Context::new(&digest::SHA256);
+        headers.update(&container.header);
+        Ok(Self { container, headers, next: 0 })
+    }
+
+    /// Length of the record that begins with `clear` (at least its [`RECORD_HEADER_BYTES`]), in bytes with its header. It is within
+    /// the limits of the container, and not authentic yet.
+    pub fn record_bytes(&self, clear: &[u8]) -> Result<usize, FormatError> {
+        parse_clear(clear)?;
+        let sealed_len = u32_at(clear, 16) as usize;
+        let limit = self.container.kind.sealed_bytes_max();
+        if sealed_len > limit {
+            return Err(FormatError::Limit {
+                what: "a record",
+                value: sealed_len as u64,
+                limit: limit as u64,
+            });
+        }
+        Ok(RECORD_HEADER_BYTES + sealed_len)
+    }
+
+    /// Opens the next record, in place; nothing when it is the trailer, after which no byte may come.
+    pub fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<Option<Record<'a>>, FormatError> {
+        let (index, record_type) = parse_clear(record)?;
+        if index != self.next {
+            return Err(FormatError::malformed("the records of a container are not in order"));
+        }
+        if record_type == TYPE_TRAILER {
+            check_trailer(&self.container, record, index, self.headers.clone())?;
+            return Ok(None);
+        }
+        if index >= RECORDS_MAX {
+            return Err(FormatError::malformed("a container has too many records"));
+        }
+        self.next += 1;
+        self.headers.update(&record[..RECORD_HEADER_BYTES]);
+        self.container.open_record(record).map(Some)
     }
 }
 
@@ -144,38 +203,29 @@ pub fn walk(
     mut visit: impl FnMut(u32, Record<'_>) -> Result<(), FormatError>,
 ) -> Result<(), FormatError> {
     let length = bytes.len() as u64;
-    if bytes.len() > CONTAINER_BYTES_MAX {
+    if bytes.len() > kind.bytes_max() {
         return Err(FormatError::Limit {
             what: "a container",
             value: length,
-            limit: CONTAINER_BYTES_MAX as u64,
+            limit: kind.bytes_max() as u64,
         });
     }
-    let container = Container::open(kind, bytes, keyring)?;
-    let mut headers = digest::Context::new(&digest::SHA256);
-    headers.update(&container.header);
+    let mut walker = Walker::new(kind, bytes, keyring)?;
     let mut offset = HEADER_BYTES;
-    for expected in 0..=RECORDS_MAX {
+    loop {
         let rest = &mut bytes[offset..];
-        let (index, record_type) = parse_clear(rest).map_err(|error| at_length(error, length))?;
-        let end = RECORD_HEADER_BYTES + u32_at(rest, 16) as usize;
+        let end = walker.record_bytes(rest).map_err(|error| at_length(error, length))?;
         let Some(record) = rest.get_mut(..end) else {
             return Err(FormatError::Truncated { place: "a record", length });
         };
-        if index != expected {
-            return Err(FormatError::malformed("the records of a container are not in order"));
-        }
+        let at = u32::try_from(offset).unwrap_or(u32::MAX);
         offset += end;
-        if record_type == TYPE_TRAILER {
-            check_trailer(&container, record, index, headers)?;
-            let extra = length - offset as u64;
-            return if extra == 0 { Ok(()) } else { Err(FormatError::Trailing { extra }) };
+        match walker.open(record)? {
+            Some(record) => visit(at, record)?,
+            None if length == offset as u64 => return Ok(()),
+            None => return Err(FormatError::Trailing { extra: length - offset as u64 }),
         }
-        headers.update(&record[..RECORD_HEADER_BYTES]);
-        let at = u32::try_from(offset - end).unwrap_or(u32::MAX);
-        visit(at, container.open_record(record)?)?;
     }
-    Err(FormatError::malformed("a container has too many records"))
 }
 
 /// Opens a container that holds one record, and returns its plaintext.

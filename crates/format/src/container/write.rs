@@ -3,8 +3,8 @@
 use aws_lc_rs::digest;
 
 use super::{
-    CHUNK_BYTES_MAX, CONTAINER_BYTES_MAX, Codec, ContainerKind, HEADER_BYTES, RECORD_HEADER_BYTES,
-    RECORD_MAGIC, RECORDS_MAX, RecordType, SUITE, TRAILER_BYTES, TYPE_TRAILER, VERSION, nonce,
+    Codec, ContainerKind, HEADER_BYTES, RECORD_HEADER_BYTES, RECORD_MAGIC, RECORDS_MAX, RecordType, SUITE,
+    TRAILER_BYTES, TYPE_TRAILER, VERSION, nonce,
 };
 use crate::seal::{Cipher, TAG_BYTES};
 use crate::{ChunkId, FormatError, Keyring, PackId};
@@ -89,7 +89,7 @@ impl ContainerBuilder {
     /// Whether a record with a body of `body_len` bytes still fits.
     pub fn has_room_for(&self, body_len: usize) -> bool {
         let overhead = 2 * RECORD_HEADER_BYTES + ChunkId::BYTES + TRAILER_BYTES + 2 * TAG_BYTES;
-        self.records < RECORDS_MAX && self.bytes.len() + body_len + overhead <= CONTAINER_BYTES_MAX
+        self.records < RECORDS_MAX && self.bytes.len() + body_len + overhead <= self.kind.bytes_max()
     }
 
     /// Seals a record at the end.
@@ -97,7 +97,7 @@ impl ContainerBuilder {
         if !self.kind.allows(record.record_type) {
             return Err(FormatError::malformed("a record of this type does not belong into this container"));
         }
-        let (value, limit) = (record.plain_len.into(), CHUNK_BYTES_MAX as u64);
+        let (value, limit) = (record.plain_len.into(), self.kind.chunk_bytes_max() as u64);
         if value > limit {
             return Err(FormatError::Limit { what: "a chunk", value, limit });
         }

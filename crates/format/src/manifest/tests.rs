@@ -59,6 +59,7 @@ fn logical() -> LogicalRecord {
         }],
         counts: BTreeMap::from([("table".into(), 1)]),
         globals_without_passwords: true,
+        inventory_version: 2,
     }
 }
 
@@ -79,6 +80,7 @@ fn manifest() -> Manifest {
         packs: vec![PackRecord { sha256: PACK, bytes: 500 }],
         streams: vec![archive(), rows()],
         logical: Some(logical()),
+        physical: None,
     }
 }
 
@@ -216,4 +218,12 @@ fn text_that_is_no_manifest_is_refused() {
 fn a_manifest_larger_than_a_chunk_is_not_written() {
     let large = Manifest { source: "x".repeat(64 << 20), ..manifest() };
     assert!(matches!(large.seal(&keyring(), [9; 32]), Err(FormatError::Limit { .. })));
+}
+
+#[test]
+fn a_manifest_that_says_no_inventory_version_has_the_first() {
+    let opened = open_changed(|value| {
+        assert!(value["logical"].as_object_mut().unwrap().remove("inventory_version").is_some());
+    });
+    assert_eq!(opened.unwrap().logical.unwrap().inventory_version, 1);
 }

@@ -1,4 +1,4 @@
-//! Sample containers: two packs of different epochs, a manifest and a proof.
+//! Sample containers: two packs of different epochs, a manifest, a proof, and two objects of WAL.
 
 use chronavault_format::{
     Codec, Compressor, ContainerBuilder, ContainerKind, ListEntry, NewRecord, Place, RecordType, encode_list,
@@ -57,7 +57,36 @@ pub(crate) fn all(encode: &mut dyn Encode) -> Result<Value, Failed> {
     let (manifest, _) = container(ContainerKind::Manifest, 2, 0x30, &[manifest], encode)?;
     let proof = json_draft(RecordType::Proof, &proof(&manifest["sha256"]));
     let (proof, _) = container(ContainerKind::Proof, 2, 0x40, &[proof], encode)?;
-    Ok(json!([old, new, manifest, proof]))
+    let (history, _) = container(ContainerKind::Wal, 2, 0x60, &history(), encode)?;
+    let (piece, _) = container(ContainerKind::Wal, 1, 0x70, &piece(), encode)?;
+    Ok(json!([old, new, manifest, proof, history, piece]))
+}
+
+/// What an object of WAL holds: its head, then its chunks.
+fn wal(head: &Value, codec: Codec, chunk: Vec<u8>) -> Vec<Draft> {
+    let head = Draft { codec: Codec::Stored, ..json_draft(RecordType::WalHead, head) };
+    vec![head, Draft { record_type: RecordType::WalChunk, codec, plaintext: chunk, base: None }]
+}
+
+/// The history of a timeline.
+fn history() -> Vec<Draft> {
+    let text = b"1\t0/3000148\tno recovery target specified\n".to_vec();
+    let head = json!({
+        "version": 1, "name": "00000002.history", "system_id": "7312345678901234567", "timeline": 2,
+        "segment_bytes": null, "offset": 0, "bytes": text.len(), "archived_at": "2026-11-23T12:00:00Z",
+        "a member of a later version": [1, 2],
+    });
+    wal(&head, Codec::Stored, text)
+}
+
+/// The bytes of a segment from 16384 on.
+fn piece() -> Vec<Draft> {
+    let bytes = base_rows();
+    let head = json!({
+        "version": 1, "name": "000000010000000A000000FF", "system_id": "7312345678901234567", "timeline": 1,
+        "segment_bytes": 16_777_216, "offset": 16_384, "bytes": bytes.len(), "archived_at": "2026-11-23T12:00:10.25Z",
+    });
+    wal(&head, Codec::Zstd, bytes)
 }
 
 fn json_draft(record_type: RecordType, value: &Value) -> Draft {

@@ -11,9 +11,10 @@ mod document;
 mod values;
 
 use chronavault_format::{
-    ContainerKind, Head, Manifest, Proof, RootKey, SLOT_BYTES, SlotHeader, decode_list, encode_list,
-    open_slot, walk,
+    ContainerKind, HEADER_BYTES, Head, Manifest, ObjectKey, Proof, RootKey, SLOT_BYTES, SlotHeader,
+    WalOpener, decode_list, encode_list, open_slot, walk,
 };
+use model::WalName;
 use serde_json::Value;
 use values::{BACKUP, REPOSITORY, ROOT_KEYS, holder, keyring};
 
@@ -55,6 +56,7 @@ fn the_program_reads_the_golden_containers() {
         let kind = match container["kind"].as_str().unwrap() {
             "pack" => ContainerKind::Pack,
             "manifest" => ContainerKind::Manifest,
+            "wal" => ContainerKind::Wal,
             _ => ContainerKind::Proof,
         };
         let mut expected = items(&container["records"]).iter();
@@ -80,8 +82,8 @@ fn the_program_reads_the_golden_containers() {
 #[test]
 fn the_program_reads_the_golden_list_manifest_and_proof() {
     let golden = vectors();
-    let [_, list_pack, manifest, proof] = items(&golden["containers"]).as_slice() else {
-        panic!("four containers")
+    let [_, list_pack, manifest, proof, ..] = items(&golden["containers"]).as_slice() else {
+        panic!("four containers and more")
     };
     let list = bytes(&list_pack["records"][0]["plaintext"]);
     let entries = decode_list(&list).unwrap();
@@ -95,6 +97,43 @@ fn the_program_reads_the_golden_list_manifest_and_proof() {
     assert_eq!(read.stream("rows/1").unwrap().lists[0].pack.to_string(), list_pack["sha256"]);
     let read = Proof::open(&mut bytes(&proof["bytes"]), &id, &keyring(2)).unwrap();
     assert_eq!(read.manifest_sha256.to_string(), manifest["sha256"]);
+}
+
+#[test]
+fn the_program_reads_the_golden_wal() {
+    let golden = vectors();
+    let keyring = keyring(2);
+    let wal = items(&golden["containers"]).iter().filter(|container| container["kind"] == "wal");
+    let mut names = Vec::new();
+    for container in wal {
+        let mut bytes = bytes(&container["bytes"]);
+        let (header, mut rest) = bytes.split_at_mut(HEADER_BYTES);
+        let mut opener = WalOpener::new(header, &keyring).unwrap();
+        let mut next = |opener: &WalOpener| {
+            let length = opener.record_bytes(rest).unwrap();
+            let (record, after) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = after;
+            (record, rest.is_empty())
+        };
+        let head = opener.head(next(&opener).0, &keyring).unwrap();
+        let chunk = opener.chunk(next(&opener).0).unwrap().unwrap().plaintext(&keyring).unwrap();
+        let (trailer, is_last) = next(&opener);
+        assert!(opener.chunk(trailer).unwrap().is_none() && is_last);
+        assert_eq!(chunk.len() as u64, head.bytes);
+        assert_eq!(head.is_whole(), head.offset == 0);
+        let key = match head.name {
+            WalName::Segment(segment) => ObjectKey::WalPiece(head.system_id, segment, head.offset),
+            name => ObjectKey::Wal(head.system_id, name),
+        };
+        names.push(key.to_string());
+    }
+    assert_eq!(
+        names,
+        [
+            "wal/7312345678901234567/00000002/00000002.history.wal",
+            "wal/7312345678901234567/00000001/000000010000000A000000FF.00004000.piece",
+        ]
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::TableRecord;
 use postgres::archive::Toc;
 use postgres::load::{DatabaseProperties, LoadOptions, read_roles, roles_needed};
-use postgres::{Client, Extension, Severity, Tools};
+use postgres::{Client, Extension, INVENTORY_VERSION, Severity, Tools};
 use repository::{ExtensionRecord, LogicalRecord};
 
 use super::{BackupRequest, Warnings};
@@ -75,6 +75,7 @@ impl Server {
             tables,
             counts,
             globals_without_passwords: !self.may_read_passwords,
+            inventory_version: INVENTORY_VERSION,
         })
     }
 }

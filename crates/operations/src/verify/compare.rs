@@ -6,14 +6,14 @@ use std::thread;
 
 use model::{Difference, Filters, QualifiedName, RowHasher, RowProof};
 use postgres::{
-    Client, ConnectOptions, EXTENSION_VERSION, PageRange, Table, check_foreign_keys, list_tables,
-    take_inventory,
+    Client, ConnectOptions, EXTENSION_VERSION, INVENTORY_VERSION, PageRange, Table, check_foreign_keys,
+    common_part, list_tables, take_inventory,
 };
 
 use crate::opened::Opened;
 use crate::progress::Progress;
 use crate::row_chunks::RowCounter;
-use crate::{Context, Error, Phase, Problem, crew};
+use crate::{Context, Error, Phase, Problem, Warning, crew};
 
 /// What was compared.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub(crate) fn compare(
 ) -> Result<Compared, Error> {
     let mut client = connect(database)?;
     context.phase(Phase::Inventory);
-    let mut compared = Compared { problems: inventory(backup, &mut client)?, ..Compared::default() };
+    let mut compared = Compared { problems: inventory(backup, &mut client, context)?, ..Compared::default() };
     let tables = list_tables(&mut client, &Filters::default())?;
     let expected = expected(backup, &tables);
     let found = prove(&expected, hasher, database, jobs, context)?;
@@ -50,11 +50,17 @@ fn connect(database: &ConnectOptions) -> Result<Client, Error> {
     Ok(client)
 }
 
-fn inventory(backup: &Opened, client: &mut Client) -> Result<Vec<Problem>, Error> {
+fn inventory(backup: &Opened, client: &mut Client, context: &Context<'_>) -> Result<Vec<Problem>, Error> {
     client.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-    let found = take_inventory(client, &backup.record.filters)?;
+    let mut found = take_inventory(client, &backup.record.filters)?;
     client.execute("COMMIT")?;
-    let differences = backup.inventory()?.differences(&found);
+    let mut expected = backup.inventory()?;
+    let version = backup.record.inventory_version;
+    if version != INVENTORY_VERSION {
+        (expected, found) = (common_part(&expected), common_part(&found));
+        context.warn(Warning::DefinitionsNotCompared { id: backup.id.clone(), version });
+    }
+    let differences = expected.differences(&found);
     // A restore gets the version of an extension that is installed, as it must.
     let matters = |difference: &Difference| !matches!(difference, Difference::Changed { expected, .. } if expected.class == EXTENSION_VERSION);
     Ok(differences

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use model::{ClusterPath, Lsn, TimelineId};
 
 use super::SinkError;
+use crate::control::ControlError;
 use crate::{Error as ClientError, ReplicationError};
 
 /// Why the files of a cluster could not be read.
@@ -58,6 +59,15 @@ pub enum ClusterError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// `pg_control` cannot be read.
+    #[error("{path} cannot be understood", path = path.display())]
+    Control {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ControlError,
     },
     /// A name in the data directory cannot be written down.
     #[error("the data directory holds {name:?}, a name that a backup cannot have")]

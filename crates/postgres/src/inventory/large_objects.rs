@@ -10,6 +10,9 @@ use model::Item;
 use super::{InventoryError, hash};
 use crate::{Client, CopyError, RowSink};
 
+/// The class of the item for all large objects.
+pub(super) const LARGE_OBJECTS: &str = "large objects";
+
 /// Large objects that are read in one statement, where the role may not read the table that holds them all.
 const BATCH: usize = 100;
 
@@ -33,7 +36,7 @@ impl LargeObjects {
     /// As an item of an inventory.
     pub fn item(&self) -> Item {
         Item {
-            class: "large objects".into(),
+            class: LARGE_OBJECTS.into(),
             name: "all".into(),
             owner: String::new(),
             acl: if self.count == 0 { String::new() } else { hash(&[&format!("{:032x}", self.privileges)]) },

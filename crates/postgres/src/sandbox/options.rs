@@ -74,6 +74,8 @@ pub struct SandboxOptions {
     pub encoding: String,
     /// Their locale.
     pub locale: Locale,
+    /// Pages have checksums in any case; without it, what `initdb` of this version does by itself.
+    pub data_checksums: bool,
     /// Locks are kept for this many objects per connection; a restore takes one lock per table.
     pub locks_per_transaction: u32,
     /// Wait for the disk as a real server does. Off, a crash of the machine (not of the server) destroys the cluster.
@@ -98,6 +100,7 @@ impl SandboxOptions {
             superuser: "postgres".to_owned(),
             encoding: "UTF8".to_owned(),
             locale: Locale::default(),
+            data_checksums: false,
             locks_per_transaction: 1024,
             durable: false,
             tcp: false,
@@ -126,6 +129,9 @@ pub(super) fn initdb_arguments(options: &SandboxOptions, major: u32) -> Result<V
     ];
     if major >= 14 {
         arguments.push("--no-instructions".to_owned());
+    }
+    if options.data_checksums {
+        arguments.push("--data-checksums".to_owned());
     }
     let lacks = |what| SandboxError::Locale { major, what };
     match locale.provider {

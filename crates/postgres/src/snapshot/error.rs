@@ -117,6 +117,13 @@ impl fmt::Display for Blocker {
     }
 }
 
+impl Blocker {
+    /// All of `blockers` in one line for people; when there are many, only their number after the first.
+    pub fn line(blockers: &[Self]) -> String {
+        blocked(blockers)
+    }
+}
+
 /// How many names an error lists before it only counts the others.
 const NAMES_LISTED: usize = 5;
 

@@ -40,7 +40,8 @@ pub(super) fn lock(
             // lock_not_available, deadlock_detected
             Some("55P03" | "40P01") => {
                 client.execute("ROLLBACK")?;
-                Ok(Locking::Blocked(blockers(client, tables_of_batch)?))
+                let oids: Vec<u32> = tables_of_batch.iter().map(|(oid, _)| *oid).collect();
+                Ok(Locking::Blocked(blockers(client, &oids)?))
             }
             // undefined_table, invalid_schema_name, wrong_object_type
             Some("42P01" | "3F000" | "42809") => Ok(Locking::Gone(error.to_string())),
@@ -55,9 +56,9 @@ pub(super) fn lock(
     Ok(Locking::Done)
 }
 
-/// Who holds an exclusive lock on one of `tables` or waits for it. They may have let go meanwhile.
-fn blockers(client: &mut Client, tables: &[(u32, String)]) -> Result<Vec<Blocker>, Error> {
-    let oids: Vec<String> = tables.iter().map(|(oid, _)| oid.to_string()).collect();
+/// Who holds an exclusive lock on one of `tables`, given by OID, or waits for it. They may have let go meanwhile.
+pub(super) fn blockers(client: &mut Client, tables: &[u32]) -> Result<Vec<Blocker>, Error> {
+    let oids: Vec<String> = tables.iter().map(ToString::to_string).collect();
     let sql = "SELECT n.nspname, c.relname, coalesce(l.pid, 0), l.granted, coalesce(a.usename, ''), \
           coalesce(a.application_name, '') \
         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \

@@ -23,6 +23,7 @@ pub(super) fn check(repository: &Repository, reader: &BackupReader, check: &Chec
         match stream.kind {
             StreamKind::Archive => check_archive(reader, stream, &packs, check)?,
             StreamKind::Rows => check_rows(repository, reader, stream, &packs, check)?,
+            StreamKind::Regions => check_regions(reader, stream, &packs, check)?,
         }
     }
     Ok(())
@@ -136,6 +137,25 @@ fn check_packs(group: &[ListEntry], stream: &StreamRecord, packs: &HashSet<PackI
         let message = format!("its lists name the pack {pack}, which the manifest does not");
         check.report(Problem::new(stream.name.as_str(), ProblemKind::Inconsistent, message));
     }
+}
+
+fn check_regions(
+    reader: &BackupReader,
+    stream: &StreamRecord,
+    packs: &HashSet<PackId>,
+    check: &Check<'_>,
+) -> Result<(), Error> {
+    super::for_each(reader.groups(&stream.name)?, |loader, group| {
+        let Some(group) = check.tolerate(group)? else { return Ok(()) };
+        check_packs(&group, stream, packs, check);
+        let loader = loader.get_or_insert_with(|| reader.loader());
+        let whole = check.tolerate(loader.load(&group, |_, _| Ok::<_, Error>(())))?;
+        check.advance(group.iter().map(|entry| u64::from(entry.place.plain_bytes)).sum())?;
+        // Look at each chunk on its own, so that every damaged object is named.
+        if whole.is_some() { Ok(()) } else { check_chunks(loader, &group, check) }
+    })?;
+    // That the list of files agrees with the regions.
+    check.tolerate(reader.files()).map(drop)
 }
 
 fn check_archive(

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use format::{
-    LogicalRecord, MANIFEST_VERSION, Manifest, ObjectKey, PackRecord, Sha256, StreamKind, StreamRecord,
+    LogicalRecord, MANIFEST_VERSION, Manifest, ObjectKey, PackRecord, PhysicalRecord, Sha256, StreamRecord,
 };
 use jiff::Timestamp;
 
@@ -26,6 +26,8 @@ pub struct CommitFacts {
     pub tool_version: String,
     /// What a logical backup says about its database.
     pub logical: Option<LogicalRecord>,
+    /// What a physical backup says about its cluster.
+    pub physical: Option<PhysicalRecord>,
 }
 
 /// A backup that exists.
@@ -80,7 +82,7 @@ impl BackupWriter {
             summary.lists.iter().map(|spot| packs.named(spot).map(Into::into)).collect();
         Ok(StreamRecord {
             name: stream.name.clone(),
-            kind: if stream.table.is_some() { StreamKind::Rows } else { StreamKind::Archive },
+            kind: stream.kind,
             table: stream.table.clone(),
             plain_bytes: summary.totals.plain_bytes,
             entries: summary.totals.entries,
@@ -118,6 +120,7 @@ impl BackupWriter {
             packs: records,
             streams,
             logical: facts.logical,
+            physical: facts.physical,
         })
     }
 

@@ -1,12 +1,15 @@
 //! Writing the lists of a stream.
 
-use format::{Codec, ListEntry, NewRecord, RecordType};
+use format::{Compressor, ListEntry, RecordType};
 
 use super::pack;
 use super::packs::{Spot, Table};
 use super::shared::Shared;
 use super::stream::Entry;
 use crate::Error;
+
+/// The level at which lists are compressed.
+const LIST_LEVEL: i32 = 1;
 
 /// Stores a list of `entries`, all of whose packs are closed, or finds the same list in the parent.
 pub(super) fn write_list(shared: &Shared, stream: &str, entries: &[Entry]) -> Result<Spot, Error> {
@@ -20,15 +23,10 @@ pub(super) fn write_list(shared: &Shared, stream: &str, entries: &[Entry]) -> Re
     if let Some(spot) = shared.reuse_list(id) {
         return Ok(spot);
     }
-    // Lists are mostly hashes, which do not compress.
-    shared.append_short_lived(&NewRecord {
-        record_type: RecordType::List,
-        codec: Codec::Stored,
-        plain_len: pack::length(&bytes)?,
-        id,
-        base: None,
-        body: &bytes,
-    })
+    // Half of a list is hashes, which do not compress; most of the rest is zeros and small numbers.
+    let mut compressor = Compressor::new(LIST_LEVEL).map_err(pack::seal("a list"))?;
+    let encoded = pack::encode(Some(&mut compressor), &bytes)?;
+    shared.append_short_lived(&pack::record(RecordType::List, id, &bytes, encoded)?)
 }
 
 fn name(packs: &Table, entry: &Entry) -> Option<ListEntry> {

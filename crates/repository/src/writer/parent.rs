@@ -6,9 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use format::{ChunkId, ListEntry, Manifest, PackId, Place, StreamRecord};
+use format::{ChunkId, FileRecord, ListEntry, Manifest, PackId, Place, StreamKind, StreamRecord};
 use model::QualifiedName;
 
+use super::earlier::EarlierCluster;
 use crate::cache::Cache;
 use crate::error::Problem;
 use crate::records::Records;
@@ -28,15 +29,17 @@ pub(super) struct Parent {
     archives: HashMap<String, ParentStream>,
     tables: HashMap<QualifiedName, ParentStream>,
     lists: HashMap<ChunkId, Place>,
+    /// The files of a physical backup.
+    cluster: Option<EarlierCluster>,
     /// What could not be read.
     pub(super) problems: Vec<Problem>,
 }
 
 /// What all streams of a parent share.
 #[derive(Debug)]
-struct Source {
-    records: Arc<Records>,
-    cache: Lists,
+pub(super) struct Source {
+    pub(super) records: Arc<Records>,
+    pub(super) cache: Lists,
     /// Packs whose chunks may be used again, with their sizes.
     usable: HashMap<PackId, u64>,
 }
@@ -67,22 +70,39 @@ struct Liveness {
 }
 
 impl Liveness {
+    /// Counts a record that nothing else names, which saves remembering it.
+    fn add_unique(&mut self, place: &Place) {
+        *self.live.entry(place.pack).or_default() +=
+            u64::from(place.sealed_bytes) + format::RECORD_HEADER_BYTES as u64;
+    }
+
     fn add(&mut self, place: &Place) {
         if self.seen.insert((place.pack, place.offset)) {
-            *self.live.entry(place.pack).or_default() +=
-                u64::from(place.sealed_bytes) + format::RECORD_HEADER_BYTES as u64;
+            self.add_unique(place);
         }
     }
 }
 
 impl Parent {
     /// Reads the lists of the backup that `manifest` describes. `there` holds the packs that are in the store now.
-    pub(super) fn open(manifest: &Manifest, records: &Arc<Records>, there: &HashMap<PackId, u64>) -> Self {
+    pub(super) fn open(
+        manifest: &Manifest,
+        records: &Arc<Records>,
+        there: &HashMap<PackId, u64>,
+        files: Vec<FileRecord>,
+    ) -> Self {
         let mut liveness = Liveness::default();
         let mut problems = Vec::new();
         let mut room = MAX_INDEXED_ENTRIES;
         let mut indexes = Vec::new();
+        let mut regions = Vec::new();
         for stream in &manifest.streams {
+            if stream.kind == StreamKind::Regions {
+                let (lists, problem) = region_lists(stream, records, &mut liveness);
+                regions = lists;
+                problems.extend(problem);
+                continue;
+            }
             let (index, problem) = Index::read(stream, records, &mut liveness, &mut room);
             problems.extend(problem);
             indexes.push((stream, Arc::new(index)));
@@ -90,7 +110,8 @@ impl Parent {
         let mut usable = HashMap::new();
         for pack in &manifest.packs {
             // Where less than half of a pack is still needed, its chunks are stored again, so that it can go one day.
-            let live = liveness.live.get(&pack.sha256).copied().unwrap_or(0);
+            let live =
+                liveness.live.get(&pack.sha256).map_or(0, |live| live + format::CONTAINER_OVERHEAD_BYTES);
             if there.get(&pack.sha256) == Some(&pack.bytes) && live.saturating_mul(2) >= pack.bytes {
                 usable.insert(pack.sha256, pack.bytes);
             }
@@ -101,11 +122,17 @@ impl Parent {
             source,
             archives: HashMap::new(),
             tables: HashMap::new(),
-            lists: HashMap::new(),
+            lists: regions.iter().map(|(_, place)| (place.id, *place)).collect(),
+            cluster: None,
             problems,
         };
         for (stream, index) in indexes {
             parent.add(stream, index);
+        }
+        if let Some(record) = &manifest.physical {
+            let region_bytes = records.repository.head.chunking.region_bytes;
+            let source = Arc::clone(&parent.source);
+            parent.cluster = Some(EarlierCluster::new(source, regions, record.clone(), files, region_bytes));
         }
         parent
     }
@@ -133,10 +160,42 @@ impl Parent {
         Some((*place, *self.source.usable.get(&place.pack)?))
     }
 
+    /// The files of a physical backup.
+    pub(super) fn cluster(&self) -> Option<&EarlierCluster> {
+        self.cluster.as_ref()
+    }
+
     /// The size of a pack that may be used again.
     pub(super) fn usable(&self, pack: &PackId) -> Option<u64> {
         self.source.usable.get(pack).copied()
     }
+}
+
+/// The lists of the regions of a cluster, as far as they can be read, each with the position of its first entry.
+fn region_lists(
+    stream: &StreamRecord,
+    records: &Records,
+    liveness: &mut Liveness,
+) -> (Vec<(u64, Place)>, Option<Problem>) {
+    let mut found = Vec::new();
+    let mut position = 0;
+    for place in lists::places(stream) {
+        let entries = match lists::read(records, &place) {
+            Ok(entries) => entries,
+            Err(error) => return (found, Some(as_problem(error, &stream.name))),
+        };
+        liveness.add(&place);
+        found.push((position, place));
+        for entry in &entries {
+            // A region that occurs twice makes its pack seem more alive than it is, and does no harm.
+            liveness.add_unique(&entry.place);
+            if let Some(base) = &entry.base {
+                liveness.add_unique(base);
+            }
+        }
+        position += entries.len() as u64;
+    }
+    (found, None)
 }
 
 impl Index {
@@ -179,7 +238,7 @@ impl Index {
     }
 }
 
-fn as_problem(error: Error, stream: &str) -> Problem {
+pub(super) fn as_problem(error: Error, stream: &str) -> Problem {
     match error {
         Error::Damaged(problem) => problem,
         other => Problem::new(stream, crate::ProblemKind::Unreadable, other.to_string()),

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
-use format::{ChunkId, NewRecord, ObjectKey, Place};
+use format::{ChunkId, ListEntry, NewRecord, ObjectKey, Place};
 
+use super::earlier::EarlierCluster;
+use super::lists::write_list;
 use super::pack::{FinishedPack, PackBuilder};
 use super::packs::{PackTable, Spot};
 use super::parent::Parent;
 use super::sealer::Job;
+use super::stream::Stream;
 use super::{MAX_KNOWN_CHUNKS, PACK_BYTES, WriteOptions};
 use crate::Error;
 use crate::records::Records;
@@ -166,6 +169,16 @@ impl Shared {
         Some(self.packs.reuse(place, pack_bytes))
     }
 
+    /// Whether a record of an earlier backup may be used again.
+    pub(super) fn may_reuse(&self, place: &Place) -> bool {
+        self.parent.as_ref().is_some_and(|parent| parent.usable(&place.pack).is_some())
+    }
+
+    /// The files of an earlier backup of the cluster.
+    pub(super) fn earlier(&self) -> Option<&EarlierCluster> {
+        self.parent.as_ref()?.cluster()
+    }
+
     /// The same list in the parent.
     pub(super) fn reuse_list(&self, id: ChunkId) -> Option<Spot> {
         let (place, pack_bytes) = self.parent.as_ref()?.list(&id)?;
@@ -184,7 +197,29 @@ impl Shared {
         }
     }
 
-    pub(super) fn count_reused(&self, plain_bytes: u32) {
+    /// Seals lists of `stream` that are complete, so that their entries leave the memory.
+    pub(super) fn flush_lists(&self, stream: &Stream) -> Result<(), Error> {
+        while let Some((number, entries)) = {
+            let packs = self.packs.lock();
+            stream.take_list(false, |pack| packs.name(pack).is_some())
+        } {
+            stream.place_list(number, write_list(self, &stream.name, &entries)?);
+        }
+        Ok(())
+    }
+
+    /// The entry of a chunk that is in an earlier backup, when everything that it needs may be used again.
+    pub(super) fn reuse_entry(&self, entry: &ListEntry) -> Option<(Spot, Option<Spot>)> {
+        let spot = self.reuse(&entry.place)?;
+        let base = match &entry.base {
+            Some(base) => Some(self.reuse(base)?),
+            None => None,
+        };
+        self.count_reused(spot.plain_bytes);
+        Some((spot, base))
+    }
+
+    fn count_reused(&self, plain_bytes: u32) {
         self.reused_bytes.fetch_add(u64::from(plain_bytes), Ordering::Relaxed);
     }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use format::Sha256;
+use format::{Sha256, StreamKind};
 use model::QualifiedName;
 
 use super::packs::Spot;
@@ -31,7 +31,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) name: String,
-    /// The table of a stream of rows; nothing for an archive.
+    pub(super) kind: StreamKind,
+    /// The table of a stream of rows.
     pub(super) table: Option<QualifiedName>,
     /// The same stream in the parent.
     pub(super) parent: Option<ParentStream>,
@@ -72,8 +73,13 @@ struct Part {
 }
 
 impl Stream {
-    pub(super) fn new(name: String, table: Option<QualifiedName>, parent: Option<ParentStream>) -> Self {
-        Self { name, table, parent, state: Mutex::default() }
+    pub(super) fn new(
+        name: String,
+        kind: StreamKind,
+        table: Option<QualifiedName>,
+        parent: Option<ParentStream>,
+    ) -> Self {
+        Self { name, kind, table, parent, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -182,7 +188,7 @@ impl Stream {
         let state = self.state();
         let lists: Option<Vec<Spot>> = state.lists.iter().copied().collect();
         let is_finished = state.waiting == 0 && state.parts.values().all(Part::is_handed_out);
-        if !is_finished || (self.table.is_none() && state.sha256.is_none()) {
+        if !is_finished || (self.kind == StreamKind::Archive && state.sha256.is_none()) {
             return None;
         }
         Some(Summary { totals: state.totals, sha256: state.sha256, lists: lists? })

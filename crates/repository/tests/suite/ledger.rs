@@ -164,7 +164,9 @@ pub(crate) fn facts(tables: Vec<TableRecord>) -> CommitFacts {
             tables,
             counts: std::collections::BTreeMap::new(),
             globals_without_passwords: false,
+            inventory_version: 1,
         }),
+        physical: None,
     }
 }
 

@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cluster;
 mod damage;
 mod ledger;
+mod reuse;
 mod round_trip;
+mod segments;
+mod wal;
+mod wal_damage;
 mod write_order;

@@ -153,7 +153,8 @@ fn rename_without_replacing(directory: &OwnedFd, from: &str, to: &str) -> Result
     }
 }
 
-fn sync(directory: &OwnedFd, key: &Key) -> Result<(), StoreError> {
+/// Makes the names in a directory durable.
+pub(super) fn sync(directory: &OwnedFd, key: &Key) -> Result<(), StoreError> {
     rustix::fs::fsync(directory).map_err(|errno| StoreError::writing("sync the directory of", key, errno))
 }
 

@@ -1,0 +1,17 @@
+//! Physical backups: the files of a cluster and the WAL that makes them consistent.
+//!
+//! Invariant: what is committed starts on its own. The files, `backup_label` and the WAL from the start to the stop of the backup
+//! are all in the backup itself; an archive of WAL only adds what came later.
+
+mod backup;
+mod directory;
+mod error;
+mod files;
+mod recovery;
+mod restore;
+mod sink;
+
+pub use backup::{ClusterBackupRequest, Method, backup_cluster};
+pub use error::DirectoryError;
+pub use recovery::{RecoveryCommands, TargetAction, TargetTimeline};
+pub use restore::{ClusterRestoreReport, ClusterRestoreRequest, restore_cluster};

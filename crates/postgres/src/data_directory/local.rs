@@ -1,0 +1,223 @@
+//! Whether the data directory of a server is the one that we see here.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use model::SystemId;
+
+use super::cluster_path;
+use super::listing::{Place, failed};
+use super::session;
+use crate::client::{Client, Error};
+use crate::cluster::ClusterError;
+use crate::control::{CONTROL_BYTES, CONTROL_PATH, ControlError, ControlFile};
+
+/// Where the server keeps its slots, below its data directory.
+const SLOTS: &str = "pg_replslot";
+/// How the names of our slots begin.
+const SLOT_PREFIX: &str = "chronavault_";
+/// How often `pg_control` is read again when it was being written.
+const CONTROL_TRIES: u32 = 50;
+/// Time between two of those tries. Writing the file takes far less.
+const CONTROL_INTERVAL: Duration = Duration::from_millis(10);
+/// Bit of a mode: the group may read.
+const GROUP_READ: u32 = 0o040;
+
+/// Why a cluster cannot be read from its data directory. It may well be read in another way.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Only some roles may know where it is.
+    #[error("the server does not say where its data directory is: the role is not in pg_read_all_settings")]
+    NotTold,
+    /// It is not on this machine, or in another file system than ours.
+    #[error("the data directory {path} is not on this machine", path = path.display())]
+    Absent {
+        /// What the server says.
+        path: PathBuf,
+    },
+    /// It is here and cannot be read.
+    #[error("the data directory {path} cannot be read by this account", path = path.display())]
+    Unreadable {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What is here is no cluster, or one of a version that is not known.
+    #[error("{path} is not a data directory that can be read", path = path.display())]
+    Control {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with its `pg_control`.
+        #[source]
+        source: ControlError,
+    },
+    /// What is here belongs to another cluster.
+    #[error("{path} on this machine belongs to the cluster {found}, and the server to {wanted}", path = path.display())]
+    OtherCluster {
+        /// The directory.
+        path: PathBuf,
+        /// Its system identifier.
+        found: SystemId,
+        /// The server's.
+        wanted: SystemId,
+    },
+    /// What is here belongs to the same cluster, and not to this server: a copy, a standby.
+    #[error("{path} on this machine is not the directory of this server, but a copy of it", path = path.display())]
+    Copy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There can be no slot, and thus no backup.
+    #[error("no replication slot can be made")]
+    Slot(#[source] Error),
+    /// A statement failed, or the connection.
+    #[error("the server cannot be asked for its data directory")]
+    Server(#[source] ClusterError),
+}
+
+/// The data directory of the server, on this machine.
+#[derive(Debug)]
+pub(super) struct LocalDirectory {
+    path: PathBuf,
+    file_mode: u32,
+}
+
+/// A temporary slot, which goes with the session at the latest.
+#[derive(Debug)]
+pub(super) struct Slot {
+    name: String,
+}
+
+impl LocalDirectory {
+    /// Finds it. The proof is a slot with a random name: the server makes a directory for it, which then must be here.
+    pub(super) fn of(client: &mut Client) -> Result<Self, Unusable> {
+        session::settle(client).map_err(Unusable::Server)?;
+        let ask = |client: &mut Client, sql: &str| client.query(sql, &[]);
+        let server = |error: Error| Unusable::Server(error.into());
+        let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'data_directory'";
+        let rows = ask(client, sql).map_err(server)?;
+        let path = rows.first().and_then(|row| row.get(0)).ok_or(Unusable::NotTold)?;
+        let path = match Path::new(path).canonicalize() {
+            Ok(path) => path,
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Unusable::Unreadable { path: path.into(), source });
+            }
+            Err(_) => return Err(Unusable::Absent { path: path.into() }),
+        };
+        let local = Self { file_mode: file_mode(&path)?, path };
+        let row = client.query_one("SELECT system_identifier FROM pg_catalog.pg_control_system()", &[]);
+        let wanted: SystemId = row.and_then(|row| row.number(0)).map_err(server)?;
+        let found = local.usable_control()?.system_id;
+        if found != wanted {
+            return Err(Unusable::OtherCluster { path: local.path, found, wanted });
+        }
+        let slot = Slot::create(client).map_err(Unusable::Slot)?;
+        let is_here = local.has(&slot);
+        slot.drop(client).map_err(Unusable::Server)?;
+        if is_here { Ok(local) } else { Err(Unusable::Copy { path: local.path }) }
+    }
+
+    /// Its path, without links.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The mode of files in it.
+    pub(super) fn file_mode(&self) -> u32 {
+        self.file_mode
+    }
+
+    /// Makes the slot that keeps the WAL of a backup.
+    pub(super) fn create_slot(&self, client: &mut Client) -> Result<Slot, ClusterError> {
+        let slot = Slot::create(client)?;
+        if self.has(&slot) {
+            return Ok(slot);
+        }
+        let problem = format!("{} is not the data directory of the server any more", self.path.display());
+        Err(ClusterError::Unsuitable { problem })
+    }
+
+    fn has(&self, slot: &Slot) -> bool {
+        self.path.join(SLOTS).join(&slot.name).is_dir()
+    }
+
+    /// The `pg_control` of this moment.
+    pub(super) fn control(&self) -> Result<ControlFile, ClusterError> {
+        self.read_control().map(|(_, control)| control)
+    }
+
+    /// Its bytes.
+    pub(super) fn control_bytes(&self) -> Result<Vec<u8>, ClusterError> {
+        self.read_control().map(|(bytes, _)| bytes)
+    }
+
+    fn usable_control(&self) -> Result<ControlFile, Unusable> {
+        match self.read_control() {
+            Ok((_, control)) => Ok(control),
+            Err(ClusterError::Control { source, .. }) => {
+                Err(Unusable::Control { path: self.path.clone(), source })
+            }
+            Err(ClusterError::Read { source, .. }) => {
+                Err(Unusable::Unreadable { path: self.path.clone(), source })
+            }
+            Err(other) => Err(Unusable::Server(other)),
+        }
+    }
+
+    /// The server may be writing it; then its CRC is wrong for a moment.
+    fn read_control(&self) -> Result<(Vec<u8>, ControlFile), ClusterError> {
+        let path = self.path.join(CONTROL_PATH);
+        let mut tries = 1;
+        loop {
+            let mut bytes = Vec::with_capacity(CONTROL_BYTES);
+            let read =
+                File::open(&path).and_then(|file| file.take(CONTROL_BYTES as u64).read_to_end(&mut bytes));
+            read.map_err(|source| failed(&path, source))?;
+            match ControlFile::parse(&bytes) {
+                Ok(control) => return Ok((bytes, control)),
+                Err(ControlError::Checksum | ControlError::Short { .. }) if tries < CONTROL_TRIES => {
+                    tries += 1;
+                    thread::sleep(CONTROL_INTERVAL);
+                }
+                Err(source) => return Err(ClusterError::Control { path, source }),
+            }
+        }
+    }
+
+    /// The file of WAL with this name. It does not change any more.
+    pub(super) fn wal_file(&self, name: &str) -> Result<Place, ClusterError> {
+        let path = format!("{}/{name}", super::exclusion::WAL_DIRECTORY);
+        let file = self.path.join(&path);
+        let bytes = std::fs::metadata(&file).map_err(|source| failed(&file, source))?.len();
+        Ok(Place { path: cluster_path(&path)?, file, bytes, required: true })
+    }
+}
+
+/// As the server chooses it by the mode of the directory: with group access or without.
+fn file_mode(path: &Path) -> Result<u32, Unusable> {
+    let metadata =
+        std::fs::metadata(path).map_err(|source| Unusable::Unreadable { path: path.to_owned(), source })?;
+    Ok(if metadata.permissions().mode() & GROUP_READ == 0 { 0o600 } else { 0o640 })
+}
+
+impl Slot {
+    /// A slot that keeps the WAL from the last checkpoint on.
+    fn create(client: &mut Client) -> Result<Self, Error> {
+        let random = getrandom::u64().map_err(|error| Error::Unexpected { problem: error.to_string() })?;
+        let name = format!("{SLOT_PREFIX}{random:016x}");
+        let sql = "SELECT pg_catalog.pg_create_physical_replication_slot($1, true, true)";
+        client.query_one(sql, &[Some(&name)])?;
+        Ok(Self { name })
+    }
+
+    pub(super) fn drop(self, client: &mut Client) -> Result<(), ClusterError> {
+        client.query_one("SELECT pg_catalog.pg_drop_replication_slot($1)", &[Some(&self.name)])?;
+        Ok(())
+    }
+}

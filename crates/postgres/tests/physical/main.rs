@@ -1,0 +1,9 @@
+//! The files of real clusters. Each test starts servers of its own.
+
+#![expect(clippy::unwrap_used, reason = "failing is panicking in a test")]
+
+mod control;
+mod data_directory;
+mod page;
+mod server;
+mod sink;

@@ -28,9 +28,9 @@ mod tools;
 
 pub use base_backup::{BaseBackup, BaseBackupOptions, Checkpoint};
 pub use client::{
-    Canceller, Client, CopyError, CopyIn, Error, ErrorKind, ReplicationClient, ReplicationError, Row,
-    RowSink, ServerError, SlotLifetime, SlotName, SlotNameError, SlotState, SystemIdentity,
-    TransactionStatus,
+    Canceller, Client, CopyError, CopyIn, Error, ErrorKind, NextTimeline, ReplicationClient,
+    ReplicationError, Row, RowSink, ServerError, SlotLifetime, SlotName, SlotNameError, SlotState,
+    StandbyStatus, SystemIdentity, TransactionStatus, WalEvent, WalStream,
 };
 pub use cluster::{
     Again, ClusterError, ClusterFile, ClusterSink, ClusterSource, ClusterStart, ClusterStop, EarlierBackup,

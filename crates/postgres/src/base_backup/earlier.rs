@@ -64,6 +64,7 @@ mod tests {
     #[test]
     fn the_manifest_is_what_the_server_reads() {
         let earlier = EarlierBackup {
+            system_id: SystemId(7),
             timeline: TimelineId::FIRST,
             start_lsn: Lsn(0x200_0028),
             stop_lsn: Lsn(0x200_0100),

@@ -23,6 +23,7 @@ fn summarizing() -> Option<Cluster> {
 fn as_earlier(read: &ReadCluster) -> EarlierBackup {
     let is_kept = |path: &str| !path.starts_with("pg_wal/") && path != "backup_label";
     EarlierBackup {
+        system_id: read.start.system_id,
         timeline: read.stop.timeline,
         start_lsn: read.start.start_lsn,
         stop_lsn: read.stop.stop_lsn,

@@ -28,7 +28,7 @@ pub use error::Error;
 pub use export::{ExportFormat, export};
 pub use physical::{
     ClusterBackupRequest, ClusterRestoreReport, ClusterRestoreRequest, DirectoryError, Method,
-    RecoveryCommands, TargetAction, TargetTimeline, backup_cluster, restore_cluster,
+    RecoveryCommands, TargetAction, backup_cluster, restore_cluster,
 };
 /// The room that speaks to PostgreSQL, for whoever has to name a database or understand an error.
 pub use postgres;

@@ -13,5 +13,5 @@ mod sink;
 
 pub use backup::{ClusterBackupRequest, Method, backup_cluster};
 pub use error::DirectoryError;
-pub use recovery::{RecoveryCommands, TargetAction, TargetTimeline};
+pub use recovery::{RecoveryCommands, TargetAction};
 pub use restore::{ClusterRestoreReport, ClusterRestoreRequest, restore_cluster};

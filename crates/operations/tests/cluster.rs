@@ -8,10 +8,10 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use chronavault_operations as operations;
-use model::{BackupId, RecoveryTarget};
+use model::{BackupId, RecoveryTarget, TargetTimeline};
 use operations::{
     BackupReport, ClusterBackupRequest, ClusterRestoreReport, ClusterRestoreRequest, DirectoryError, Error,
-    Method, RecoveryCommands, TargetAction, TargetTimeline,
+    Method, RecoveryCommands, TargetAction,
 };
 use scene::{Scene, chain};
 use testkit::Cluster;

@@ -6,8 +6,11 @@
 //!
 //! Deliberately absent: what happens to the bytes, and verifying pages, which is for the sink.
 
+mod changed_file;
 mod command;
+mod content;
 mod crew;
+mod earlier;
 mod manifest;
 mod received;
 mod reread;
@@ -16,21 +19,29 @@ mod unpack;
 
 use std::num::NonZeroUsize;
 
-use model::{ClusterPath, Lsn, TimelineId};
+use model::{ClusterPath, Lsn, SystemId, TimelineId};
 
-use crate::Client;
-use crate::client::{BackupPiece, BaseBackupStream, ReplicationClient, Row, SlotLifetime, SlotName};
-use crate::cluster::{ClusterError, ClusterSink, ClusterSource, ClusterStart, ClusterStop, Tablespace};
+use crate::client::{
+    BackupPiece, BaseBackupStream, ReplicationClient, ReplicationError, Row, SlotLifetime, SlotName,
+};
+use crate::cluster::{
+    ClusterError, ClusterSink, ClusterSource, ClusterStart, ClusterStop, EarlierBackup, Tablespace,
+};
 use crate::conninfo::ConnectOptions;
 use crate::preflight::OLDEST_MAJOR;
+use crate::{Client, Error};
 use command::Request;
+use content::Target;
 use crew::Stop;
+use earlier::{EarlierFiles, INCREMENTAL_MAJOR};
 use manifest::{ManifestReader, WalRange};
 use reread::Reread;
-use unpack::{ArchivePlace, Unpacker};
+use unpack::{ArchivePlace, Base, Unpacker};
 
 /// Bytes in the unit of the sizes that the server tells beforehand.
 const SIZE_UNIT: u64 = 1024;
+/// The SQLSTATE with which a base backup from a standby fails once that is promoted.
+const NOT_IN_STATE: &str = "55000";
 
 /// How the checkpoint is made with which a backup begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +64,9 @@ pub struct BaseBackupOptions {
     pub threads: NonZeroUsize,
     /// The server computes a CRC-32C of every file, and what came is compared with it.
     pub checksums: bool,
+    /// An earlier backup of the same cluster, which the sink has: from PostgreSQL 17 on, with `summarize_wal`, the server sends only
+    /// what changed since.
+    pub earlier: Option<EarlierBackup>,
 }
 
 /// A cluster that is read with `BASE_BACKUP`.
@@ -70,12 +84,59 @@ struct Started {
     places: Vec<ArchivePlace>,
     timeline: TimelineId,
     start_lsn: Lsn,
+    from_standby: bool,
+    /// What the changes that come are based on; nothing if everything comes.
+    base: Option<Base>,
+    /// Why everything comes, if that was not intended.
+    warnings: Vec<String>,
+}
+
+/// The two results with which a backup begins, and the third part of it.
+struct Begun {
+    position: Row,
+    archives: Vec<Row>,
+    is_incremental: bool,
+    warnings: Vec<String>,
 }
 
 impl BaseBackup {
     /// A backup that begins with [`ClusterSource::start`].
     pub fn new(options: BaseBackupOptions) -> Self {
         Self { options, started: None }
+    }
+
+    /// Whether the backup that was started brings only what changed since the earlier one.
+    pub fn is_incremental(&self) -> bool {
+        self.started.as_ref().is_some_and(|started| started.base.is_some())
+    }
+
+    /// Begins the backup: incremental if that is wanted and possible, else whole.
+    fn begin(&self, client: &mut ReplicationClient, system_id: SystemId) -> Result<Begun, ClusterError> {
+        let mut request = Request {
+            checkpoint: self.options.checkpoint,
+            checksums: self.options.checksums,
+            incremental: true,
+        };
+        let mut warnings = Vec::new();
+        if let Some(earlier) = self.options.earlier.as_ref().filter(|earlier| earlier.system_id == system_id)
+            && client.server_major() >= INCREMENTAL_MAJOR
+            && client.show("summarize_wal")? == "on"
+        {
+            let upload = client.upload_manifest(earlier::manifest_lines(earlier, system_id));
+            match upload.map_err(ClusterError::from).and_then(|()| run(client, request)) {
+                Ok((position, archives)) => {
+                    return Ok(Begun { position, archives, is_incremental: true, warnings });
+                }
+                Err(error) => {
+                    warnings.push(refusal(error)?);
+                    // What the server warned of is that attempt's end.
+                    client.take_notices();
+                }
+            }
+        }
+        request.incremental = false;
+        let (position, archives) = run(client, request)?;
+        Ok(Begun { position, archives, is_incremental: false, warnings })
     }
 }
 
@@ -89,24 +150,23 @@ impl ClusterSource for BaseBackup {
             return Err(ClusterError::Unsuitable { problem });
         }
         let mut start = facts(&mut client, &self.options.connection)?;
-        client.create_slot(&slot_name()?, SlotLifetime::Temporary)?;
-        let request = Request {
-            checkpoint: self.options.checkpoint,
-            checksums: self.options.checksums,
-            incremental: false,
-        };
-        let (position, archives) = client.base_backup(&request.command(major))?;
-        let mut places = Vec::with_capacity(archives.len());
-        for archive in &archives {
+        let begun = self.begin(&mut client, start.system_id)?;
+        let mut places = Vec::with_capacity(begun.archives.len());
+        for archive in &begun.archives {
             start.expected_bytes += archive.number::<u64>(2).unwrap_or_default() * SIZE_UNIT;
             places.push(place(archive, &mut start.tablespaces)?);
         }
-        (start.start_lsn, start.timeline) = (position.number(0)?, position.number(1)?);
+        (start.start_lsn, start.timeline) = (begun.position.number(0)?, begun.position.number(1)?);
+        let base = self.options.earlier.as_ref().filter(|_| begun.is_incremental);
         self.started = Some(Started {
-            stream: client.into_backup_stream(archives.len()),
+            stream: client.into_backup_stream(places.len()),
             places,
             timeline: start.timeline,
             start_lsn: start.start_lsn,
+            from_standby: start.from_standby,
+            base: base
+                .map(|earlier| Base { files: EarlierFiles::new(earlier), block_bytes: start.block_bytes }),
+            warnings: begun.warnings,
         });
         Ok(start)
     }
@@ -117,13 +177,21 @@ impl ClusterSource for BaseBackup {
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<ClusterStop, ClusterError> {
         let Some(started) = self.started.take() else {
-            return Err(ClusterError::Unsuitable { problem: "the backup was not started".into() });
+            return Err(unsuitable("the backup was not started"));
         };
+        let region_bytes = sink.region_bytes();
+        if let Some(base) = &started.base
+            && (region_bytes == 0 || !region_bytes.is_multiple_of(base.block_bytes))
+        {
+            return Err(unsuitable(format!("regions of {region_bytes} bytes do not hold whole pages")));
+        }
+        let from_standby = started.from_standby;
         let reread = Reread::new(&self.options.connection);
-        crew::run(sink, &reread, self.options.threads, |dispatcher| {
-            let unpacker = Unpacker::new(sink, dispatcher, self.options.checksums);
-            started.receive(unpacker, cancelled)
-        })
+        let result = crew::run(sink, &reread, self.options.threads, |dispatcher| {
+            let target = Target { sink, dispatcher, region_bytes };
+            started.receive(target, self.options.checksums, cancelled)
+        });
+        result.map_err(|error| if from_standby { promotion(error) } else { error })
     }
 
     fn method(&self) -> &'static str {
@@ -134,15 +202,14 @@ impl ClusterSource for BaseBackup {
 impl Started {
     fn receive(
         mut self,
-        mut unpacker: Unpacker<'_>,
+        target: Target<'_>,
+        checksums: bool,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<ClusterStop, Stop> {
+        let mut unpacker = Unpacker::new(target, checksums, self.base.take());
         let mut places = std::mem::take(&mut self.places).into_iter();
         loop {
-            if cancelled() {
-                return Err(ClusterError::Cancelled.into());
-            }
-            match self.stream.next()? {
+            match self.next(cancelled)? {
                 BackupPiece::Nothing => {}
                 BackupPiece::Archive => {
                     let place = places.next().ok_or_else(|| protocol("more archives than it announced"))?;
@@ -156,10 +223,7 @@ impl Started {
         }
         let mut manifest = ManifestReader::new(unpacker.finish()?);
         loop {
-            if cancelled() {
-                return Err(ClusterError::Cancelled.into());
-            }
-            match self.stream.next()? {
+            match self.next(cancelled)? {
                 BackupPiece::Nothing => {}
                 BackupPiece::Data(bytes) => manifest.feed(bytes)?,
                 BackupPiece::End => break,
@@ -172,9 +236,14 @@ impl Started {
         self.stop(&ranges).map_err(Stop::Failed)
     }
 
+    fn next(&mut self, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<BackupPiece<'_>, ClusterError> {
+        if cancelled() { Err(ClusterError::Cancelled) } else { Ok(self.stream.next()?) }
+    }
+
     /// The end of the backup, which must be on the timeline of its start.
     fn stop(self, ranges: &[WalRange]) -> Result<ClusterStop, ClusterError> {
-        let (row, warnings) = self.stream.finish()?;
+        let (row, said) = self.stream.finish()?;
+        let warnings = self.warnings.into_iter().chain(said).collect();
         let (stop_lsn, timeline): (Lsn, TimelineId) = (row.number(0)?, row.number(1)?);
         if timeline != self.timeline {
             return Err(ClusterError::TimelineChanged { from: self.timeline, to: timeline });
@@ -190,6 +259,38 @@ impl Started {
 
 fn protocol(what: &str) -> ClusterError {
     ClusterError::Protocol { what: what.to_owned() }
+}
+
+fn unsuitable(problem: impl Into<String>) -> ClusterError {
+    ClusterError::Unsuitable { problem: problem.into() }
+}
+
+/// Keeps WAL and starts the backup.
+fn run(client: &mut ReplicationClient, request: Request) -> Result<(Row, Vec<Row>), ClusterError> {
+    // An error ends a temporary slot, so each attempt has its own.
+    client.create_slot(&slot_name()?, SlotLifetime::Temporary)?;
+    Ok(client.base_backup(&request.command(client.server_major()))?)
+}
+
+/// Why there is no incremental backup, if the server refused it and can still make a whole one.
+fn refusal(error: ClusterError) -> Result<String, ClusterError> {
+    match &error {
+        ClusterError::Replication(ReplicationError::Client(Error::Server(said))) => Ok(format!(
+            "the server sends everything and not only what changed, since it says: {}",
+            said.message
+        )),
+        _ => Err(error),
+    }
+}
+
+/// Names the case that the standby was promoted meanwhile.
+fn promotion(error: ClusterError) -> ClusterError {
+    match error {
+        ClusterError::Client(source) if source.code() == Some(NOT_IN_STATE) => {
+            ClusterError::Promoted { source }
+        }
+        other => other,
+    }
 }
 
 /// What the server says of the cluster before the backup begins.
@@ -230,7 +331,7 @@ fn place(row: &Row, tablespaces: &mut Vec<Tablespace>) -> Result<ArchivePlace, C
 
 /// A name that no other backup has.
 fn slot_name() -> Result<SlotName, ClusterError> {
-    let random = getrandom::u64().map_err(|error| crate::Error::Unexpected { problem: error.to_string() })?;
+    let random = getrandom::u64().map_err(|error| Error::Unexpected { problem: error.to_string() })?;
     let name = format!("chronavault_backup_{random:016x}").parse();
     name.map_err(|_| protocol("nothing, as no slot could be named"))
 }

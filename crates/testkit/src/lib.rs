@@ -9,7 +9,7 @@ mod installation;
 pub mod schemas;
 mod stock;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, server_tools};
 pub use damage::Damage;
 pub use directory_sink::{DirectorySink, ReadCluster, make_startable, read_cluster};
 pub use installation::Installation;

@@ -207,7 +207,8 @@ fn of_cluster(error: &ClusterError) -> Code {
         ClusterError::Client(error) => of_server(error),
         ClusterError::Replication(error) => of_replication(error),
         ClusterError::Protocol { .. } | ClusterError::Manifest { .. } => Code::ServerProtocol,
-        ClusterError::TimelineChanged { .. } => Code::ServerChanging,
+        ClusterError::TimelineChanged { .. } | ClusterError::Promoted { .. } => Code::ServerChanging,
+        ClusterError::EarlierMissing { .. } => Code::ObjectInconsistent,
         ClusterError::Read { .. } | ClusterError::Control { .. } | ClusterError::Name { .. } => {
             Code::ClusterUnreadable
         }

@@ -5,10 +5,8 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use model::BackupId;
-use operations::{
-    ClusterRestoreReport, ClusterRestoreRequest, RecoveryCommands, TargetAction, TargetTimeline,
-};
+use model::{BackupId, TargetTimeline};
+use operations::{ClusterRestoreReport, ClusterRestoreRequest, RecoveryCommands, TargetAction};
 use serde::Serialize;
 
 use crate::args::{ActionArg, RestoreArgs, TimelineArg};

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use model::{RecoveryTarget, TimelineId};
+use model::{RecoveryTarget, TargetTimeline};
 
 /// Where the server keeps settings that override all files.
 pub(super) const AUTO_CONF: &str = "postgresql.auto.conf";
@@ -38,18 +38,6 @@ pub enum TargetAction {
     Pause,
     /// Shuts down.
     Shutdown,
-}
-
-/// Which timeline a recovery follows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum TargetTimeline {
-    /// The newest in the archive that the backup leads to.
-    #[default]
-    Latest,
-    /// The one of the backup.
-    Current,
-    /// This one.
-    Id(TimelineId),
 }
 
 /// What the server runs during recovery: shell commands, in which the server replaces `%f`, `%p` and `%%`.

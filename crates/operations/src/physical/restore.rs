@@ -8,13 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::{BackupId, RecoveryTarget};
+use model::{BackupId, RecoveryTarget, TargetTimeline};
 use repository::{BackupReader, FileRecord, PhysicalRecord, Repository};
 
 use super::directory::{self, Before, TargetDirectory};
 use super::error::DirectoryError;
 use super::files;
-use super::recovery::{AUTO_CONF, RECOVERY_SIGNAL, Recovery, RecoveryCommands, TargetAction, TargetTimeline};
+use super::recovery::{AUTO_CONF, RECOVERY_SIGNAL, Recovery, RecoveryCommands, TargetAction};
 use crate::context::elapsed;
 use crate::progress::Progress;
 use crate::{Context, Error, Phase};

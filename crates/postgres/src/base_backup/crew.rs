@@ -1,6 +1,6 @@
 //! The threads that hand regions to a sink while one other receives them.
 //!
-//! Invariants: memory is `threads` × [`BUFFERS_PER_THREAD`] buffers of one region each; a file is finished after its last region
+//! Invariants: memory is `threads` × ([`BUFFERS_PER_THREAD`] + 1) buffers of one region each; a file is finished after its last region
 //! was stored, by whichever thread stored it; the first failure of any thread ends the work of all.
 
 use std::num::NonZeroUsize;
@@ -11,6 +11,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use model::ClusterPath;
 
+use super::changed_file::Patch;
 use super::reread::Reread;
 use crate::cluster::{ClusterError, ClusterSink, FileNumber, Region, RegionSink};
 
@@ -35,6 +36,8 @@ pub(super) struct Job {
     /// Its number in the file.
     pub(super) region: u32,
     pub(super) bytes: Vec<u8>,
+    /// What of the region `bytes` are: all of it, or blocks that changed.
+    pub(super) patch: Option<Patch>,
 }
 
 /// Why the receiving thread stopped.
@@ -134,11 +137,12 @@ impl Crew<'_> {
 
     fn take_jobs(&self) -> Result<(), ClusterError> {
         let mut taker = self.sink.worker().map_err(ClusterError::Sink)?;
+        let mut patched = Vec::new();
         for mut job in &self.jobs {
             if self.failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            self.store(&mut job, taker.as_mut())?;
+            self.store(&mut job, taker.as_mut(), &mut patched)?;
             job.bytes.clear();
             // Nobody wants it once everything was received.
             let _ = self.free.send(job.bytes);
@@ -149,14 +153,49 @@ impl Crew<'_> {
         taker.finish().map_err(ClusterError::Sink)
     }
 
-    fn store(&self, job: &mut Job, taker: &mut dyn RegionSink) -> Result<(), ClusterError> {
+    /// Stores a region. `patched` is room for one that is made from an earlier one.
+    fn store(
+        &self,
+        job: &mut Job,
+        taker: &mut dyn RegionSink,
+        patched: &mut Vec<u8>,
+    ) -> Result<(), ClusterError> {
         let file = &job.file;
         let region = Region { file: file.number, number: job.region };
         let mut again = |offset: u64, bytes: &mut [u8]| self.reread.read(&file.path, offset, bytes);
-        taker.store(region, &mut job.bytes, &mut again).map_err(ClusterError::Sink)?;
+        match &job.patch {
+            None => taker.store(region, &mut job.bytes, &mut again).map_err(ClusterError::Sink)?,
+            Some(patch) => {
+                let is_kept = patch.unchanged && taker.keep(region).map_err(ClusterError::Sink)?;
+                if !is_kept {
+                    make_patched(job, patch, taker, patched)?;
+                    taker.store(region, patched, &mut again).map_err(ClusterError::Sink)?;
+                }
+            }
+        }
         if file.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.sink.finish(file.number, file.bytes).map_err(ClusterError::Sink)?;
         }
         Ok(())
     }
+}
+
+/// Makes a region of which blocks came in `made`.
+fn make_patched(
+    job: &Job,
+    patch: &Patch,
+    taker: &mut dyn RegionSink,
+    made: &mut Vec<u8>,
+) -> Result<(), ClusterError> {
+    made.clear();
+    let wanted = patch.earlier_bytes();
+    if wanted > 0 {
+        let region = Region { file: job.file.number, number: job.region };
+        let is_there = taker.earlier(region, made).map_err(ClusterError::Sink)?;
+        if !is_there || made.len() < wanted {
+            return Err(ClusterError::EarlierMissing { path: job.file.path.clone() });
+        }
+    }
+    patch.apply(made, &job.bytes);
+    Ok(())
 }

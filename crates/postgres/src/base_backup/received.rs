@@ -19,9 +19,14 @@ pub(super) struct ReceivedFiles {
 }
 
 impl ReceivedFiles {
-    /// Notes a file. Returns whether it is the first of this name.
-    pub(super) fn add(&mut self, path: ClusterPath, file: ReceivedFile) -> bool {
-        self.files.insert(path, file).is_none()
+    /// Notes a file.
+    pub(super) fn add(&mut self, path: ClusterPath, file: ReceivedFile) {
+        self.files.insert(path, file);
+    }
+
+    /// A file of this name came.
+    pub(super) fn has(&self, path: &ClusterPath) -> bool {
+        self.files.contains_key(path)
     }
 
     /// The file of this name, once.

@@ -1,26 +1,36 @@
-//! From archives to regions: takes the archives of a base backup as they come and hands files to a sink, directories at once and
-//! contents through the crew.
-
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+//! From archives to files: takes the archives of a base backup as they come and hands directories to a sink at once, contents
+//! through the crew.
 
 use model::ClusterPath;
 
-use super::crew::{Dispatcher, Job, OpenFile, Stop};
+use super::changed_file;
+use super::content::{ChangedFile, Content, Label, Target, WholeFile};
+use super::crew::Stop;
+use super::earlier::EarlierFiles;
 use super::received::{ReceivedFile, ReceivedFiles};
 use super::tar::{Malformed, Member, MemberKind, TarEvent, TarReader};
-use crate::cluster::{ClusterError, ClusterFile, ClusterSink};
+use crate::cluster::{ClusterError, ClusterFile};
+
+/// The file that makes a data directory a backup.
+const LABEL: &str = "backup_label";
 
 /// Where an archive's members are: in the data directory, or below a directory of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ArchivePlace(pub(super) Option<ClusterPath>);
 
+/// What an incremental backup is made against.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub(super) files: EarlierFiles,
+    /// Bytes of a page.
+    pub(super) block_bytes: u32,
+}
+
 /// Takes archives, one after another.
 pub(super) struct Unpacker<'a> {
-    sink: &'a dyn ClusterSink,
-    dispatcher: &'a Dispatcher<'a>,
-    region_bytes: u32,
+    target: Target<'a>,
     checksums: bool,
+    base: Option<Base>,
     place: ArchivePlace,
     tar: TarReader,
     /// The file that is being received.
@@ -29,20 +39,10 @@ pub(super) struct Unpacker<'a> {
 }
 
 struct Current {
-    file: Arc<OpenFile>,
-    /// The region that is being filled.
-    region: u32,
-    buffer: Vec<u8>,
-    checksum: Option<u32>,
-}
-
-impl Current {
-    /// Bytes of the region that is being filled.
-    fn region_length(&self, whole: u32) -> usize {
-        let left = self.file.bytes.saturating_sub(u64::from(self.region) * u64::from(whole));
-        // At most a whole region, which fits wherever a u32 does.
-        usize::try_from(left.min(whole.into())).unwrap_or(usize::MAX)
-    }
+    /// As the server names it.
+    path: ClusterPath,
+    received: ReceivedFile,
+    content: Content,
 }
 
 impl From<Malformed> for ClusterError {
@@ -52,12 +52,11 @@ impl From<Malformed> for ClusterError {
 }
 
 impl<'a> Unpacker<'a> {
-    pub(super) fn new(sink: &'a dyn ClusterSink, dispatcher: &'a Dispatcher<'a>, checksums: bool) -> Self {
+    pub(super) fn new(target: Target<'a>, checksums: bool, base: Option<Base>) -> Self {
         Self {
-            sink,
-            dispatcher,
-            region_bytes: sink.region_bytes().max(1),
+            target,
             checksums,
+            base,
             place: ArchivePlace(None),
             tar: TarReader::new(),
             current: None,
@@ -104,52 +103,49 @@ impl<'a> Unpacker<'a> {
     fn member(&mut self, member: Member) -> Result<(), Stop> {
         let path = self.path(member.name)?;
         if member.kind == MemberKind::Directory {
-            return Ok(self.sink.directory(&path, member.mode).map_err(ClusterError::Sink)?);
+            return Ok(self.target.sink.directory(&path, member.mode).map_err(ClusterError::Sink)?);
         }
-        let file = ClusterFile { path, mode: member.mode, bytes: member.bytes };
-        let number = self.sink.file(&file).map_err(ClusterError::Sink)?;
-        let regions = u32::try_from(file.bytes.div_ceil(self.region_bytes.into()))
-            .map_err(|_| Malformed("a file that is too large"))?;
-        let file = OpenFile { number, path: file.path, bytes: file.bytes, left: AtomicU32::new(regions) };
-        let checksum = self.checksums.then_some(0);
-        self.current = Some(Current { file: Arc::new(file), region: 0, buffer: Vec::new(), checksum });
+        if self.received.has(&path) {
+            return Err(Malformed("a file twice").into());
+        }
+        let file = ClusterFile { path: path.clone(), mode: member.mode, bytes: member.bytes };
+        let content = self.content(file)?;
+        let received = ReceivedFile { bytes: member.bytes, checksum: self.checksums.then_some(0) };
+        self.current = Some(Current { path, received, content });
         Ok(())
     }
 
-    fn contents(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
+    fn content(&self, file: ClusterFile) -> Result<Content, Stop> {
+        let Some(base) = &self.base else { return Ok(Content::Whole(WholeFile::open(&self.target, file)?)) };
+        if file.path.as_str() == LABEL {
+            return Ok(Content::Label(Label::new(file)));
+        }
+        let Some(name) = file.path.file_name().strip_prefix(changed_file::PREFIX) else {
+            return Ok(Content::Whole(WholeFile::open(&self.target, file)?));
+        };
+        let parent = file.path.parent().map_or(String::new(), |parent| format!("{parent}/"));
+        let path: ClusterPath = format!("{parent}{name}")
+            .parse()
+            .map_err(|_| ClusterError::Name { name: file.path.to_string() })?;
+        let earlier_bytes =
+            base.files.bytes(&path).ok_or_else(|| ClusterError::EarlierMissing { path: path.clone() })?;
+        let member = ClusterFile { path, ..file };
+        Ok(Content::Changed(ChangedFile::new(member, earlier_bytes, base.block_bytes)))
+    }
+
+    fn contents(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let Some(current) = &mut self.current else {
             return Err(Malformed("a directory with contents").into());
         };
-        if let Some(checksum) = &mut current.checksum {
+        if let Some(checksum) = &mut current.received.checksum {
             *checksum = crc32c::crc32c_append(*checksum, bytes);
         }
-        while !bytes.is_empty() {
-            let length = current.region_length(self.region_bytes);
-            if current.buffer.is_empty() {
-                current.buffer = self.dispatcher.buffer()?;
-                current.buffer.reserve(length);
-            }
-            let (now, later) = bytes.split_at(bytes.len().min(length - current.buffer.len()));
-            current.buffer.extend_from_slice(now);
-            bytes = later;
-            if current.buffer.len() == length {
-                let bytes = std::mem::take(&mut current.buffer);
-                self.dispatcher.give(Job { file: current.file.clone(), region: current.region, bytes })?;
-                current.region += 1;
-            }
-        }
-        Ok(())
+        current.content.feed(&self.target, bytes)
     }
 
     fn complete(&mut self) -> Result<(), Stop> {
-        let Some(Current { file, checksum, .. }) = self.current.take() else { return Ok(()) };
-        if file.bytes == 0 {
-            self.sink.finish(file.number, 0).map_err(ClusterError::Sink)?;
-        }
-        let received = ReceivedFile { bytes: file.bytes, checksum };
-        if !self.received.add(file.path.clone(), received) {
-            return Err(Malformed("a file twice").into());
-        }
-        Ok(())
+        let Some(Current { path, received, content }) = self.current.take() else { return Ok(()) };
+        self.received.add(path, received);
+        content.complete(&self.target)
     }
 }

@@ -27,7 +27,12 @@ pub struct CopyIn<'a> {
 impl Client {
     /// Starts `COPY … FROM STDIN`. The rows follow through the value that is returned.
     pub fn copy_in(&mut self, sql: &str) -> Result<CopyIn<'_>, Error> {
-        self.start_simple(sql)?;
+        self.start_copy_in(sql)
+    }
+
+    /// The same for any command that takes COPY data.
+    pub(super) fn start_copy_in(&mut self, command: &str) -> Result<CopyIn<'_>, Error> {
+        self.start_simple(command)?;
         let (tag, body) = self.wire.next()?;
         match tag {
             b'G' => {}
@@ -68,6 +73,16 @@ impl CopyIn<'_> {
 
     /// Ends the data and waits for the server to accept it. Returns the number of rows.
     pub fn finish(mut self) -> Result<u64, Error> {
+        let rows = self.end()?;
+        rows.ok_or_else(|| self.client.wire.protocol_error("the end of a COPY without a number of rows"))
+    }
+
+    /// The same for a command that counts no rows.
+    pub(super) fn complete(mut self) -> Result<(), Error> {
+        self.end().map(drop)
+    }
+
+    fn end(&mut self) -> Result<Option<u64>, Error> {
         if self.over {
             return Err(self.ended());
         }
@@ -83,7 +98,7 @@ impl CopyIn<'_> {
             other => return Err(client.out_of_place(other)),
         };
         client.ready()?;
-        rows.ok_or_else(|| client.wire.protocol_error("the end of a COPY without a number of rows"))
+        Ok(rows)
     }
 
     /// Makes the statement fail with `reason`. Returns an error only if the connection broke.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use model::{Lsn, TimelineId};
+use model::{ClusterPath, Lsn, TimelineId};
 
 use super::SinkError;
 use crate::control::ControlError;
@@ -37,6 +37,19 @@ pub enum ClusterError {
         from: TimelineId,
         /// The timeline at the end.
         to: TimelineId,
+    },
+    /// The standby that the backup was read from was promoted meanwhile.
+    #[error("the standby was promoted during the backup")]
+    Promoted {
+        /// What the server said.
+        #[source]
+        source: ClientError,
+    },
+    /// The earlier backup does not have what only the difference came to.
+    #[error("the earlier backup lacks a part of {path}, of which only changes came")]
+    EarlierMissing {
+        /// The file.
+        path: ClusterPath,
     },
     /// A file could not be read.
     #[error("{path} cannot be read", path = path.display())]

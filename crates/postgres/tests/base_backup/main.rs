@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod failures;
+mod incremental;
 mod scene;
+mod standby;
 mod whole;

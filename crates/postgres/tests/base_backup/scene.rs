@@ -17,6 +17,7 @@ pub(crate) fn options(cluster: &Cluster) -> BaseBackupOptions {
         checkpoint: Checkpoint::Fast,
         threads: NonZeroUsize::new(3).unwrap(),
         checksums: true,
+        earlier: None,
     }
 }
 
@@ -43,10 +44,7 @@ pub(crate) fn back_up(cluster: &Cluster, root: &Path) -> ReadCluster {
 /// Starts a copy of what a backup of `cluster` left in `root`.
 pub(crate) fn start(cluster: &Cluster, root: &Path) -> Cluster {
     make_startable(root, cluster.owner()).unwrap();
-    Cluster::with(|options| {
-        options.template = Some(root.to_owned());
-        options.settings.push(("restart_after_crash".into(), "off".into()));
-    })
+    Cluster::replicating(|options| options.template = Some(root.to_owned()))
 }
 
 /// A small bank: every transaction moves money and writes that down, so the sum of all accounts is that of the history.

@@ -65,6 +65,24 @@ enum Part {
 }
 
 impl ReplicationClient {
+    /// Gives the server a backup manifest to make an incremental backup against: the lines as they come from `lines`. PostgreSQL
+    /// 17 and later.
+    ///
+    /// After an error of the server the connection can be used again.
+    pub(crate) fn upload_manifest(
+        &mut self,
+        lines: impl IntoIterator<Item = String>,
+    ) -> Result<(), ReplicationError> {
+        let upload = |client: &mut Client| {
+            let mut copy = client.start_copy_in("UPLOAD_MANIFEST")?;
+            for line in lines {
+                copy.send(line.as_bytes())?;
+            }
+            copy.complete()
+        };
+        upload(&mut self.client).map_err(|error| self.classified(error, None))
+    }
+
     /// Starts `BASE_BACKUP`. Returns the row of its first result (where it starts), the rows of its second (tablespaces), and
     /// what follows.
     ///

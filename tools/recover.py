@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Turns a Chronavault backup into files that stock PostgreSQL commands load, or a server starts from.
 
-    recover.py REPOSITORY BACKUP_ID OUT_DIR [--verify-ids]
+    recover.py REPOSITORY BACKUP_ID OUT_DIR [--verify-ids] [--no-wal | --until SEGMENT]
 
 This is for the day on which the chronavault program is lost. It was written from docs/format.md, shares no code with
 the program, and needs Python 3.9 or newer with the modules `cryptography` and `zstandard` (0.19 or newer). Comments
@@ -22,11 +22,15 @@ Of a physical backup:
 
     data/                the data directory; modes of files are kept, but never looser than 0640 and 0750
     tablespaces/<oid>/   what data/pg_tblspc/<oid> is a link to
-    start.sh             starts a server on it that is for its owner alone: ./start.sh
+    wal/                 the archived WAL of the cluster from the start of the backup on, if there is any; --until ends
+                         it with a segment, --no-wal leaves it out
+    start.sh             starts a server on it that is for its owner alone: ./start.sh; or with WAL replayed up to a
+                         moment: ./start.sh --target-time '2026-11-23 12:00:00+00'
 
 Before the first byte is written, the whole backup is checked: every pack against its name (SHA-256), the structure of
-every container, every list. Memory is bounded by the largest chunk, whatever the size of the backup. load.sh or
-start.sh is written last: a directory without it is not complete, and one without data/global/pg_control starts nothing.
+every container, every list, every byte of WAL. Memory is bounded by the largest chunk, whatever the size of the backup.
+load.sh or start.sh is written last: a directory without it is not complete, and no server starts on one without
+data/global/pg_control, which comes last of the files.
 
 One thing is not checked by default: that the id of a chunk is the BLAKE3 hash of its plaintext. The standard library
 has no BLAKE3, and in pure Python it runs at about 1 MB/s. Leaving it out is sound. The id is part of the data that
@@ -36,7 +40,7 @@ only come from a fault of the writer. `--verify-ids` checks it nevertheless, and
 `blake3` is installed. Row proofs (section 9) are not recomputed for the same reason (XXH3); the number of rows is
 checked here and again by load.sh.
 
-WAL is another matter: recover_wal.py, beside this file, writes all WAL of a cluster.
+Where only the WAL of a cluster is wanted, recover_wal.py, beside this file, writes all of it.
 
 Exit status: 0 done; 1 the environment failed (disk, permissions); 2 usage; 3 the key is not one of this repository;
 4 an object is damaged, truncated or foreign; 5 an object is missing.
@@ -85,6 +89,7 @@ MEBIBYTE = 1 << 20
 PACK_MAX_BYTES = 64 * MEBIBYTE
 CHUNK_MAX_BYTES = 64 * MEBIBYTE
 WAL_CHUNK_BYTES = MEBIBYTE
+WAL_MAX_BYTES = 1025 * MEBIBYTE
 RECORDS_MAX = 1 << 20
 LIST_ENTRIES_MAX = 4096
 DELTA_WINDOW_MAX = 1 << 23
@@ -500,6 +505,8 @@ class Container:
         self._require(codec in codecs, f"{where} has codec {codec}, which does not belong to its type")
         chunk_max = WAL_CHUNK_BYTES if self.magic == WAL_MAGIC else CHUNK_MAX_BYTES
         self._require(plain <= chunk_max, f"{where} is larger than a chunk can be")
+        small = self.magic != WAL_MAGIC or sealed <= chunk_max + TAG_BYTES
+        self._require(small, f"{where} is larger than a record can be")
         self._require(index < RECORDS_MAX or kind == TRAILER, f"{where} is one too many")
         least = TAG_BYTES + {STORED: plain, ZSTD: 1}.get(codec, ID_BYTES + 1)
         fits = sealed == least if codec == STORED else sealed >= least
@@ -1369,6 +1376,320 @@ def load_script(backup: str, manifest: Manifest) -> str:
     return "".join([*parts, LOAD_TAIL])
 
 
+# --- WAL (section 15) ------------------------------------------------------------------------------------------------
+
+WAL_NAME = re.compile(r"([0-9A-F]{8})(?:[0-9A-F]{16}(?:\.partial|\.[0-9A-F]{8}\.backup)?|\.history)")
+WAL_PIECE = re.compile(r"([0-9A-F]{24})\.([0-9A-F]{8})\.piece")
+WAL_TEXT_MAX_BYTES = MEBIBYTE
+PAGE_HEADER = struct.Struct("<HHIQIIQII")
+LONG_HEADER = 2
+HISTORY_LINE = re.compile(r"\s*([0-9]{1,10})\s+([0-9A-F]{1,8})/([0-9A-F]{1,8})(?:\s.*)?")
+
+
+class WalHead(NamedTuple):
+    """What an object of WAL says that it holds."""
+
+    name: str
+    system: int
+    timeline: int
+    segment_bytes: int  # 0 of what is no segment
+    offset: int
+    bytes: int
+    archived_at: str
+
+
+def parse_wal_head(content: bytes, origin: str) -> WalHead:
+    facts = Facts.parse(content, origin)
+    require(facts.number("version") == 1, f"{origin} is of a version that is not known here")
+    name, system, timeline = facts.text("name"), facts.text("system_id"), facts.number("timeline")
+    sized = facts.value.get("segment_bytes") is not None
+    size, offset, length = facts.number("segment_bytes") if sized else 0, facts.number("offset"), facts.number("bytes")
+    match = WAL_NAME.fullmatch(name)
+    fits = match is not None and int(match[1], 16) == timeline and re.fullmatch(r"0|[1-9][0-9]*", system) is not None
+    if name.endswith((".history", ".backup")):
+        fits = fits and not sized and offset == 0 and length <= WAL_TEXT_MAX_BYTES
+    else:
+        fits = fits and size in SEGMENT_SIZES and 0 < length <= size - offset
+        fits = fits and (length == size or not name.endswith(".partial"))
+    require(fits, f"{origin} contradicts itself")
+    return WalHead(name, int(system), timeline, size, offset, length, facts.text("archived_at"))
+
+
+class WalObject:
+    """An object of WAL, open for reading in any order."""
+
+    def __init__(self, store: Store, key: str, keys: Keys, verify_ids: bool) -> None:
+        self.key, self.id_key = key, keys.chunk_id_key if verify_ids else None
+        self.file = store.open(key)
+        try:
+            self.container = Container(self.file, key, WAL_MAGIC, keys)
+            self._require(self.container.size <= WAL_MAX_BYTES, f"it is longer than {WAL_MAX_BYTES} bytes")
+            records = self.container.walk()
+            kinds = [record.type for record in records]
+            self._require(kinds[:1] == [WAL_HEAD] and WAL_HEAD not in kinds[1:], "it does not have one head")
+            self._require(records[0].codec == STORED, "its head is compressed")
+            self.head = parse_wal_head(self._plain(records[0]), f"the head of {key}")
+            self.chunks = records[1:]
+            self._check()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _check(self) -> None:
+        """The object is at its key, and as long as its head says."""
+        head, rest = self.head, self.head.bytes
+        named = f"wal/{head.system}/{head.timeline:08X}/{head.name}"
+        piece = WAL_PIECE.fullmatch(self.key.rsplit("/", 1)[1])
+        if piece:
+            here = bool(head.segment_bytes) and self.key == f"{named}.{head.offset:08X}.piece"
+        else:
+            here = self.key == f"{named}.wal" and head.offset == 0 and head.bytes >= head.segment_bytes
+        self._require(here, f"it is {head.name} of the cluster {head.system}, from byte {head.offset} on")
+        for chunk in self.chunks:
+            self._require(chunk.plain_bytes == min(rest, WAL_CHUNK_BYTES) > 0, "a chunk has a wrong length")
+            rest -= chunk.plain_bytes
+        self._require(rest == 0, "it lacks its last chunks")
+
+    def __enter__(self) -> WalObject:
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self.file.close()
+
+    def _require(self, condition: bool, why: str) -> None:
+        require(condition, f"{self.key} is damaged: {why}")
+
+    def _plain(self, record: Record) -> bytes:
+        content = self.container.plaintext(record)
+        if self.id_key is not None:
+            genuine = hmac.compare_digest(chunk_id(self.id_key, content), record.id)
+            self._require(genuine, f"the chunk at byte {record.offset} does not have its id")
+        return content
+
+    def _chunk(self, number: int) -> bytes:
+        """One chunk; that of a first page only if the page is that of this segment."""
+        content = self._plain(self.chunks[number])
+        if number == 0 and self.head.segment_bytes and self.head.offset == 0 and len(content) >= PAGE_HEADER.size:
+            self._require(begins(content, self.head), "it begins with the first page of another segment")
+        return content
+
+    def content(self) -> Iterator[bytes]:
+        return map(self._chunk, range(len(self.chunks)))
+
+    def between(self, start: int, end: int) -> bytes:
+        """The bytes from one offset in the segment to another, which must be in the object and not far apart."""
+        first, last = (start - self.head.offset) // WAL_CHUNK_BYTES, (end - 1 - self.head.offset) // WAL_CHUNK_BYTES
+        content = b"".join(self._chunk(number) for number in range(first, last + 1))
+        skip = start - self.head.offset - first * WAL_CHUNK_BYTES
+        return content[skip : skip + end - start]
+
+
+def begins(content: bytes, head: WalHead) -> bool:
+    """Whether these bytes begin as the segment of this head does."""
+    magic, flags, timeline, position, _, _, system, size, _ = PAGE_HEADER.unpack_from(content)
+    is_first = magic >> 8 == 0xD1 and flags & LONG_HEADER != 0 and timeline <= head.timeline
+    place = segment_number(head.name, head.segment_bytes) * head.segment_bytes
+    return is_first and (position, system, size) == (place, head.system, head.segment_bytes)
+
+
+class Part(NamedTuple):
+    """Bytes of a segment that a piece of it has, by offsets in the segment."""
+
+    start: int
+    end: int
+    key: str
+    segment_bytes: int
+
+
+class Archive:
+    """The WAL of one cluster, by its names alone: objects are opened when they are needed, and one or two at a time."""
+
+    def __init__(self, store: Store, keys: Keys, system: int, verify_ids: bool = False) -> None:
+        self.store, self.keys, self.verify_ids = store, keys, verify_ids
+        self.whole: dict[str, str] = {}  # keys by name
+        self.pieces: dict[str, list[str]] = {}  # keys by name of segment, in the order of offsets
+        root = f"wal/{system}"
+        for timeline in store.names(root):
+            for file in store.names(f"{root}/{timeline}"):
+                name, piece = file[: -len(".wal")], WAL_PIECE.fullmatch(file)
+                if piece:
+                    self.pieces.setdefault(piece[1], []).append(f"{root}/{timeline}/{file}")
+                elif file.endswith(".wal") and WAL_NAME.fullmatch(name):
+                    require(name not in self.whole, f"{root} is damaged: {name} is there twice")
+                    self.whole[name] = f"{root}/{timeline}/{file}"
+
+    def open(self, key: str) -> WalObject:
+        return WalObject(self.store, key, self.keys, self.verify_ids)
+
+    def histories(self) -> list[str]:
+        return sorted(name for name in self.whole if name.endswith(".history"))
+
+    def ends(self) -> list[str]:
+        """The segments that are not there as a whole, and behind which nothing is there on their timelines."""
+        names = (name[:24] for name in self.whole if not name.endswith((".history", ".backup")))
+        last: dict[str, str] = {}
+        for name in (*names, *self.pieces):
+            last[name[:8]] = max(name, last.get(name[:8], ""))
+        return sorted(name for name in last.values() if name not in self.whole)
+
+    def known(self, name: str) -> list[Part]:
+        """What the pieces of a segment have of it from its start on, up to the first gap. Where pieces overlap, they
+        must hold the same."""
+        parts: list[Part] = []
+        end = 0
+        for key in sorted(self.pieces[name]):
+            with self.open(key) as piece:
+                start, stop = piece.head.offset, piece.head.offset + piece.head.bytes
+                if start > end:
+                    say(f"{key} and what is behind it is of no use: there is nothing from byte {end} on")
+                    break
+                size = piece.head.segment_bytes
+                same = not parts or parts[0].segment_bytes == size
+                require(same, f"{key} contradicts another piece: they are of segments of different lengths")
+                for part in reversed(parts):
+                    if part.end <= start:
+                        break
+                    self._compare(piece, part, max(start, part.start), min(stop, part.end))
+            if stop > end:
+                parts.append(Part(end, stop, key, size))
+                end = stop
+        return parts
+
+    def _compare(self, piece: WalObject, part: Part, start: int, end: int) -> None:
+        with self.open(part.key) as other:
+            for at in range(start, end, WAL_CHUNK_BYTES):
+                upto = min(end, at + WAL_CHUNK_BYTES)
+                same = piece.between(at, upto) == other.between(at, upto)
+                require(same, f"{piece.key} contradicts another piece, {part.key}")
+
+    def joined(self, parts: list[Part]) -> Iterator[bytes]:
+        """The bytes of these pieces, and zeros up to the end of the segment."""
+        for part in parts:
+            with self.open(part.key) as piece:
+                for at in range(part.start, part.end, WAL_CHUNK_BYTES):
+                    yield piece.between(at, min(part.end, at + WAL_CHUNK_BYTES))
+        end, size = parts[-1].end, parts[-1].segment_bytes
+        for at in range(end, size, WAL_CHUNK_BYTES):
+            yield bytes(min(WAL_CHUNK_BYTES, size - at))
+
+
+class Switch(NamedTuple):
+    """A line of a history: where another timeline left its parent."""
+
+    parent: int
+    lsn: int
+
+
+def parse_history(content: bytes, name: str) -> list[Switch]:
+    switches = []
+    for line in content.decode("utf-8", "replace").splitlines():
+        match = HISTORY_LINE.fullmatch(line)
+        require(match is not None or not line.strip() or line.lstrip().startswith("#"), f"{name} is no history")
+        if match:
+            switches.append(Switch(int(match[1]), int(match[2], 16) << 32 | int(match[3], 16)))
+    return switches
+
+
+class Replay:
+    """The archived WAL that a server needs to go on from a physical backup, as files for its restore_command."""
+
+    def __init__(self, archive: Archive, facts: Physical, until: Optional[str]) -> None:
+        self.archive, self.facts, self.size = archive, facts, facts.segment_bytes
+        self.first, self.last = facts.segments.start, segment_number(until, self.size) if until else 1 << 64
+        if self.last < facts.segments.stop - 1:
+            needed = segment_name(facts.timeline, facts.segments.stop - 1, self.size)
+            raise Failure(f"{until} is before {needed}, in which the backup ends", EXIT_USAGE)
+        segments = (name for name in archive.whole if not name.endswith((".history", ".backup")))
+        self.whole = sorted(filter(self._is_between, segments))
+        self.joined: dict[str, list[Part]] = {}
+        self.cut_off: list[str] = []  # of these there is a .partial only
+        self.histories: dict[int, list[Switch]] = {}
+        self.times: dict[str, str] = {}
+
+    def _is_between(self, name: str) -> bool:
+        return self.first <= segment_number(name, self.size) <= self.last
+
+    def check(self) -> None:
+        """Reads every object that will be written, to its end."""
+        for name in self.archive.histories():
+            with self.archive.open(self.archive.whole[name]) as history:
+                self.histories[history.head.timeline] = parse_history(b"".join(history.content()), history.key)
+        for name in self.whole:
+            with self.archive.open(self.archive.whole[name]) as segment:
+                self._note(segment, name[:24])
+                for _content in segment.content():
+                    pass
+        for name in filter(self._is_between, self.archive.ends()):
+            parts = self.archive.known(name) if name in self.archive.pieces else []
+            for part in parts:
+                with self.archive.open(part.key) as piece:
+                    self._note(piece, name)
+            if parts:
+                self.joined[name] = parts
+                for _content in self.archive.joined(parts):
+                    pass
+            elif f"{name}.partial" in self.archive.whole:
+                self.cut_off.append(name)
+
+    def _note(self, segment: WalObject, name: str) -> None:
+        size = segment.head.segment_bytes
+        require(size == self.size, f"{segment.key} is of a segment of {size} bytes, the backup has {self.size}")
+        self.times[name] = segment.head.archived_at
+
+    def write(self, output: Output) -> None:
+        output.directory("wal")
+        copies = {name: name for name in (*self.archive.histories(), *self.whole)}
+        copies.update({name: f"{name}.partial" for name in self.cut_off})
+        for name, source in copies.items():
+            with self.archive.open(self.archive.whole[source]) as segment:
+                output.file(f"wal/{name}", segment.content())
+        for name, parts in self.joined.items():
+            output.file(f"wal/{name}", self.archive.joined(parts))
+
+    @property
+    def segments(self) -> list[str]:
+        """The segments that there will be for a server to ask for."""
+        return sorted([*filter(SEGMENT.fullmatch, self.whole), *self.joined, *self.cut_off])
+
+    @property
+    def timeline(self) -> int:
+        """The newest timeline that left that of the backup after its end, or left one that did; else its own."""
+        own, stop = self.facts.timeline, self.facts.stop
+        after = [
+            timeline
+            for timeline, history in self.histories.items()
+            if any(switch.parent == own and switch.lsn >= stop for switch in history)
+        ]
+        return max(after, default=own)
+
+    def way(self) -> Iterator[tuple[int, int, Optional[int]]]:
+        """The timelines that a server goes along, each with its first segment and the first that is not its own."""
+        first, target, on_it = self.first, self.timeline, False
+        for switch in self.histories[target] if target != self.facts.timeline else []:
+            on_it = on_it or switch.parent == self.facts.timeline
+            if on_it:
+                # The segment in which a timeline begins is its own, with a copy of what came before.
+                yield switch.parent, first, switch.lsn // self.size
+                first = switch.lsn // self.size
+        yield target, first, None
+
+    def reach(self) -> tuple[str, list[tuple[str, str]]]:
+        """The last segment up to which nothing is missing, and the first and last segment of every gap."""
+        there: dict[int, set[int]] = {self.facts.timeline: set(self.facts.segments)}
+        for name in self.segments:
+            there.setdefault(int(name[:8], 16), set()).add(segment_number(name, self.size))
+        reached, gaps = "", []
+        for timeline, first, end in self.way():
+            own = sorted(it for it in there.get(timeline, ()) if first <= it and (end is None or it < end))
+            for number in (*own, *([] if end is None else [end])):
+                if first < number:
+                    gaps.append(tuple(segment_name(timeline, it, self.size) for it in (first, number - 1)))
+                if not gaps and number != end:
+                    reached = segment_name(timeline, number, self.size)
+                first = number + 1
+        return reached, gaps
+
+
 # --- start.sh --------------------------------------------------------------------------------------------------------
 
 START = r"""#!/bin/sh
@@ -1659,14 +1980,14 @@ def say(text: str) -> None:
     print(f"recover.py: {text}", file=sys.stderr)
 
 
-def recover(backup: Backup, output_path: str) -> None:
+def recover(backup: Backup, output_path: str, replay: Optional[Replay]) -> None:
     """Checks everything, then writes everything."""
     manifest = backup.manifest
     backup.check_packs(say)
     say("checking lists")
     backup.check_lists()
     if manifest.physical is not None:
-        recover_cluster(backup, manifest.physical, output_path)
+        recover_cluster(Cluster(backup, manifest.physical), output_path, replay)
         return
     output = Output(output_path)
     for stream in manifest.streams:
@@ -1675,20 +1996,62 @@ def recover(backup: Backup, output_path: str) -> None:
     output.write("load.sh", iter([load_script(backup.id, manifest).encode()]), mode=0o700)
 
 
-def recover_cluster(backup: Backup, facts: Physical, output_path: str) -> None:
-    cluster = Cluster(backup, facts)
+def find_wal(backup: Backup, no_wal: bool, until: Optional[str]) -> Optional[Replay]:
+    """The archived WAL of the cluster of a physical backup, where there is some and it is wanted."""
+    facts = backup.manifest.physical
+    if facts is None and (no_wal or until):
+        raise Failure("this backup is a logical one: it has no WAL to limit", EXIT_USAGE)
+    if facts is None or no_wal:
+        return None
+    archive = Archive(backup.store, backup.keys, facts.system_id, backup.verify_ids)
+    replay = Replay(archive, facts, until)
+    return replay if archive.whole or archive.pieces else None
+
+
+def recover_cluster(cluster: Cluster, output_path: str, replay: Optional[Replay]) -> None:
     say("checking the list of files")
     cluster.check()
+    timeline = "latest"
+    if replay is not None:
+        say(f"checking WAL ({len(replay.whole)} segments and what is unfinished)")
+        try:
+            replay.check()
+        except Failure as failure:
+            way_out = "--no-wal recovers the backup without WAL, --until SEGMENT with what comes before"
+            raise Failure(f"{failure}; {way_out}", failure.status) from None
+        timeline = str(replay.timeline) if replay.timeline != cluster.facts.timeline else "current"
     output = Output(output_path)
+    if replay is not None:
+        say("writing wal")
+        replay.write(output)
     say(f"writing data ({cluster.regions.plain_bytes} bytes)")
     cluster.write(output)
-    output.write("start.sh", iter([start_script(backup.id, "latest").encode()]), mode=0o700)
+    output.write("start.sh", iter([start_script(cluster.backup.id, timeline).encode()]), mode=0o700)
+
+
+GAPS_SHOWN = 10
+
+
+def wal_instructions(replay: Optional[Replay]) -> list[str]:
+    """What moments can be reached."""
+    if replay is None:
+        return ["", "There is no archived WAL with it: the cluster will be as it was at the end of the backup."]
+    reached, gaps = replay.reach()
+    time = replay.times.get(reached)
+    when = f"that of {reached}, archived at {time}" if time else f"that of the backup, {reached}"
+    count = len(replay.segments)
+    lines = ["", f"wal/ has {count} segments. start.sh can replay them up to any moment; the last is {when}."]
+    if gaps:
+        lines += ["", "WARNING: WAL is missing. No later moment can be reached, although there is WAL behind it:"]
+        lines += [f"  {first}" + (f" to {last}" if last != first else "") for first, last in gaps[:GAPS_SHOWN]]
+        lines += [f"  and {len(gaps) - GAPS_SHOWN} more gaps"] if len(gaps) > GAPS_SHOWN else []
+    return lines
 
 
 BAD_PAGES_SHOWN = 20
 
 
-def cluster_instructions(backup: Backup, facts: Physical, output_path: str) -> list[str]:
+def cluster_instructions(backup: Backup, facts: Physical, output_path: str, replay: Optional[Replay]) -> list[str]:
     here = shlex.quote(os.path.abspath(output_path))
     lines = [
         f"{backup.id} is in {output_path}, as plaintext. To start it, with PostgreSQL {facts.major} installed:",
@@ -1697,6 +2060,7 @@ def cluster_instructions(backup: Backup, facts: Physical, output_path: str) -> l
         f"       chown -R postgres: {here}",
         "  2. as that user (start.sh says what else it can do, such as replaying WAL up to a moment):",
         f"       {here}/start.sh",
+        *wal_instructions(replay),
     ]
     if facts.bad_page_count:
         lines += ["", f"WARNING: {facts.bad_page_count} pages had a wrong checksum when they were backed up:"]
@@ -1706,9 +2070,9 @@ def cluster_instructions(backup: Backup, facts: Physical, output_path: str) -> l
     return lines
 
 
-def instructions(backup: Backup, output_path: str) -> str:
+def instructions(backup: Backup, output_path: str, replay: Optional[Replay]) -> str:
     here, physical = shlex.quote(output_path), backup.manifest.physical
-    lines = cluster_instructions(backup, physical, output_path) if physical is not None else [
+    lines = cluster_instructions(backup, physical, output_path, replay) if physical is not None else [
         f"{backup.id} is in {output_path}, as plaintext. To load it, with PGHOST, PGPORT and PGUSER set:",
         "",
         "  1. on a new server, the roles (errors that a role exists are harmless):",
@@ -1753,7 +2117,12 @@ def parse_arguments(arguments: Optional[list[str]]) -> argparse.Namespace:
     parser.add_argument("backup", metavar="BACKUP_ID", help="backup-YYYY-MM-DD-HHMMSS-xxxxxx")
     parser.add_argument("output", metavar="OUT_DIR", help="a directory that does not exist or is empty")
     parser.add_argument("--verify-ids", action="store_true", help="check chunk ids too (slow)")
+    limits = parser.add_mutually_exclusive_group()
+    limits.add_argument("--no-wal", action="store_true", help="leave out the archived WAL (physical backups)")
+    limits.add_argument("--until", metavar="SEGMENT", help="leave out the archived WAL behind this segment")
     options = parser.parse_args(arguments)
+    if options.until is not None and not SEGMENT.fullmatch(options.until):
+        parser.error(f"{options.until!r} is not the name of a WAL segment")
     if not BACKUP_ID.fullmatch(options.backup):
         parser.error(f"{options.backup!r} is not a backup id")
     return options
@@ -1765,8 +2134,9 @@ def main(arguments: Optional[list[str]] = None) -> int:
         holder_key = read_holder_key(os.environ)
         store = Store(options.repository)
         with Backup(store, open_keys(store, holder_key), options.backup, options.verify_ids) as backup:
-            recover(backup, options.output)
-            print(instructions(backup, options.output))
+            replay = find_wal(backup, options.no_wal, options.until)
+            recover(backup, options.output, replay)
+            print(instructions(backup, options.output, replay))
     except Failure as failure:
         say(str(failure))
         return failure.status

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from tools.recover import slow_blake3
+from tools.recover import chunk_id, fast_blake3, slow_blake3
 
 FULL, DELTA, LIST, MANIFEST, PROOF, TRAILER = 1, 2, 3, 4, 5, 127
 HOLDER_KEY = bytes(range(32))
@@ -94,6 +94,27 @@ def entry(place, packs, rows=0, flags=0, base=None, key_hash=0, zero=bytes(3)):
 def chunk_list(entries, packs, magic=b"LIST"):
     counts = struct.pack("<4sII", magic, len(packs), len(entries))
     return counts + b"".join(map(bytes.fromhex, packs)) + b"".join(entries)
+
+
+def wal_segment(number, timeline, system, size):
+    """A segment with the first page that it should have."""
+    header = struct.pack("<HHIQIIQII", 0xD110, 2, timeline, number * size, 0, 0, system, size, 8192)
+    return (header + number.to_bytes(1, "little") * size)[:size]
+
+
+def seal_wal(repository, name, content, system, size, offset=0, chunks=None, **changed):
+    """An object of WAL; `chunks` are where its chunks begin, `changed` members of its head."""
+    head = {"version": 1, "name": name, "system_id": str(system), "timeline": int(name[:8], 16)}
+    head["segment_bytes"] = None if name.endswith((".history", ".backup")) else size
+    head.update(offset=offset, bytes=len(content), archived_at="2026-11-23T12:00:00Z")
+    head.update(changed)
+    container = Container(repository, b"CHRVWALS")
+    text = json.dumps(head).encode()
+    starts = range(0, len(content), 1 << 20) if chunks is None else chunks
+    for kind, plain in ((6, text), *((7, content[at : at + (1 << 20)]) for at in starts)):
+        # Ids are looked at where they can be computed; in pure Python that takes too long here.
+        container.record(kind, plain, chunk_id=chunk_id(repository.chunk_id_key, plain) if fast_blake3 else bytes(32))
+    return container.finish()
 
 
 class Repository:

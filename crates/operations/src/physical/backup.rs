@@ -128,8 +128,8 @@ fn choose(
         }
     }
     let connection = request.source.clone();
-    let _ = earlier;
-    Ok(Box::new(BaseBackup::new(BaseBackupOptions { connection, checkpoint, threads, checksums: true })))
+    let options = BaseBackupOptions { connection, checkpoint, threads, checksums: true, earlier };
+    Ok(Box::new(BaseBackup::new(options)))
 }
 
 fn earlier(cluster: &ClusterWriter) -> Option<EarlierBackup> {

@@ -12,7 +12,7 @@ use postgres::{
 };
 use postgres::{FilterError, SnapshotError, ToolsError};
 
-use crate::DirectoryError;
+use crate::{DirectoryError, WalError};
 use postgres::Unusable;
 
 /// Why an operation failed.
@@ -163,6 +163,9 @@ pub enum Error {
     /// What was exported could not be written.
     #[error("the export could not be written")]
     Output(#[source] io::Error),
+    /// WAL could not be pushed or fetched.
+    #[error(transparent)]
+    Wal(#[from] WalError),
     /// The operation was told to stop.
     #[error("the operation was cancelled")]
     Cancelled,

@@ -19,6 +19,7 @@ mod restore;
 mod row_chunks;
 mod streams;
 mod verify;
+mod wal;
 mod warning;
 
 pub use backup::{BackupReport, BackupRequest, SizeLimit, backup};
@@ -35,4 +36,8 @@ pub use postgres;
 pub use problem::Problem;
 pub use restore::{RestoreReport, RestoreRequest, restore};
 pub use verify::{VerifyReport, VerifyRequest, compare, verify};
+pub use wal::{
+    FetchReport, FetchRequest, Fetched, NewestWal, PrefetchReport, PrefetchRequest, PushReport, PushRequest,
+    WalError, WalStatus, WalWindow, fetch_wal, prefetch_wal, push_wal, system_of, wal_status,
+};
 pub use warning::Warning;

@@ -18,7 +18,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::{BackupId, Level};
 
-pub(crate) use wal::{WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalStatusArgs};
+pub(crate) use wal::{
+    WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalRecoveredArgs, WalStatusArgs,
+};
 
 pub(crate) use cluster::{
     ActionArg, CheckpointArg, ClusterBackupArgs, ClusterRestoreArgs, MethodArg, TimelineArg,

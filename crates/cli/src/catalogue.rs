@@ -179,6 +179,10 @@ codes! {
         "Drop or rename the table in the target, or restore into another database.";
     TargetLocale = "target.locale", Failed, "Restore into a server of at least the version that is named.";
     TableMissing = "table.missing", Failed, "Run `chronavault show ID` to see the tables of the backup.";
+    RecoveryUnreachable = "recovery.unreachable", Failed,
+        "Choose a target within what can be reached, or find the missing WAL; `chronavault wal status` shows every gap.";
+    RestoredFailed = "restored.failed", Failed,
+        "Read what the server says; check that everything that the cluster needs is installed here.";
     DirectoryNotEmpty = "directory.not_empty", Failed,
         "Name an empty directory, or add --delta to use what is in it.";
     DirectoryInUse = "directory.in_use", Failed, "Stop the server that runs on it, or name another directory.";

@@ -12,7 +12,7 @@ use postgres::{
 };
 use postgres::{FilterError, SnapshotError, ToolsError};
 
-use crate::{DirectoryError, WalError};
+use crate::{DirectoryError, Unreachable, WalError};
 use postgres::Unusable;
 
 /// Why an operation failed.
@@ -107,6 +107,12 @@ pub enum Error {
     /// A data directory could not be filled.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// There is no physical backup to start from.
+    #[error("the repository has no physical backup that could be restored")]
+    NoPhysicalBackup,
+    /// The target of a recovery cannot be reached.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
     /// The manifest or a stream says something that cannot be understood.
     #[error("{what} of {id} cannot be understood: {message}")]
     Malformed {

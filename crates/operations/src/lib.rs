@@ -29,7 +29,7 @@ pub use error::Error;
 pub use export::{ExportFormat, export};
 pub use physical::{
     ClusterBackupRequest, ClusterRestoreReport, ClusterRestoreRequest, DirectoryError, Method,
-    RecoveryCommands, TargetAction, backup_cluster, end_recovery, restore_cluster,
+    RecoveryCommands, StartFrom, TargetAction, Unreachable, backup_cluster, end_recovery, restore_cluster,
 };
 /// The room that speaks to PostgreSQL, for whoever has to name a database or understand an error.
 pub use postgres;

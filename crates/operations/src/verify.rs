@@ -16,7 +16,6 @@ use repository::{MANIFEST_VERSION, ProblemKind, ProblemRecord, Proof, Repository
 
 use crate::context::elapsed;
 use crate::opened::Opened;
-use crate::physical::rehearse_cluster;
 use crate::{Context, Error, Event, Phase, Problem};
 pub(crate) use restored::Rehearsal;
 
@@ -156,7 +155,7 @@ impl<'a> Verification<'a> {
     fn restore(&mut self) -> Result<(), Error> {
         let restored = match self.report.kind {
             Some(Kind::Physical) => {
-                rehearse_cluster(self.repository, &self.report.id, self.jobs, self.context)
+                Ok(Rehearsal::Impossible("physical backups cannot be rehearsed yet".to_owned()))
             }
             _ => Opened::open(self.repository, &self.report.id)
                 .and_then(|backup| restored::rehearse(self.repository, &backup, self.jobs, self.context)),

@@ -26,6 +26,9 @@ pub(crate) enum WalCommand {
     /// Show what WAL is archived and to which moments clusters can be recovered.
     #[command(after_help = examples::WAL_STATUS)]
     Status(WalStatusArgs),
+    /// Remove the settings of a recovery that has ended: the recovery_end_command of a restored cluster.
+    #[command(hide = true)]
+    Recovered(WalRecoveredArgs),
     /// Fetch ahead. `fetch` starts it by itself.
     #[command(hide = true)]
     Prefetch(WalPrefetchArgs),
@@ -80,6 +83,14 @@ pub(crate) struct WalStatusArgs {
     /// Read with N threads [default: the number of processors, at most 4].
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<u64>,
+}
+
+/// `wal recovered`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WalRecoveredArgs {
+    /// The data directory.
+    #[arg(value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// `wal prefetch`.

@@ -292,6 +292,8 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Sandbox(_) => Code::SandboxFailed,
         Error::NotLogical { .. } => Code::BackupNotLogical,
         Error::NotPhysical { .. } => Code::BackupNotPhysical,
+        Error::NoPhysicalBackup => Code::BackupNone,
+        Error::Unreachable(_) => Code::RecoveryUnreachable,
         Error::Cluster(error) => of_cluster(error),
         Error::DataDirectory(error) => behind(error.as_ref(), Code::ClusterUnreadable),
         Error::Directory(error) => of_directory(error),

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod push;
+mod recovered;
 mod status;
 
 use crate::args::WalCommand;
@@ -14,6 +15,7 @@ pub(super) fn run(command: &WalCommand, session: Session) -> Result<Answer, Fail
         WalCommand::Push(args) => push::run(args, session),
         WalCommand::Fetch(args) => fetch::run(args, session),
         WalCommand::Prefetch(args) => fetch::run_ahead(args, session),
+        WalCommand::Recovered(args) => recovered::run(args),
         WalCommand::Status(args) => status::run(args, session),
     }
 }

@@ -48,7 +48,7 @@ struct History {
 impl History {
     fn make() -> Self {
         let site = Site::new();
-        let mut writer = Writer::start(&site);
+        let writer = Writer::start(&site);
         writer.commits(COMMITS / 2);
         let first = site.backup();
         writer.commits(COMMITS);
@@ -61,7 +61,7 @@ impl History {
         Self { site, commits, second_backup: (began, ended), backups: [first, second] }
     }
 
-    /// Commits after the second backup, any of which can be reached from it; or, for half of the draws, after the first.
+    /// A commit after the first backup had ended.
     fn draw(&self, random: &mut Random) -> &Commit {
         let from = COMMITS as u64 / 2 + 5;
         let last = self.commits.len() as u64 - 2;

@@ -29,6 +29,8 @@ pub struct WalStatus {
     pub stored_bytes: u64,
     /// What was archived last.
     pub newest: Option<NewestWal>,
+    /// Its physical backups.
+    pub backups: Vec<BackupSpan>,
     /// The windows with their times.
     pub windows: Vec<WalWindow>,
     /// The same without times, with what lies between.
@@ -152,6 +154,7 @@ impl Reading<'_> {
             segments: catalogue.timelines.values().map(|wal| wal.segments.len() as u64).sum(),
             stored_bytes: catalogue.timelines.values().map(|wal| wal.stored_bytes).sum(),
             newest,
+            backups: backups.spans.clone(),
             windows,
             found,
             problems: self.problems,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chronavault_repository::{
     Committed, MAX_PROBLEMS, Manifest, PackId, ProblemRecord, Repository, WriteOptions,
 };
-use model::{BackupId, Kind, Outcome};
+use model::{BackupId, Kind, Level, Outcome};
 use storage::{Effect, Fault, Faulty, Key, MemoryStore, Operation, Recording, Store};
 use testkit::Damage;
 
@@ -44,6 +44,7 @@ fn uses(manifest: &Manifest, pack: PackId) -> bool {
 /// Records a verification of `hour` that found these objects damaged, or nothing.
 fn record(repository: &Repository, committed: &Committed, hour: i64, objects: &[String]) {
     let mut proof = proof_of(committed);
+    proof.level = Level::Contents;
     proof.at = now() + jiff::SignedDuration::from_hours(hour);
     proof.outcome = if objects.is_empty() { Outcome::Sound } else { Outcome::Failed };
     let problem = |object: &String| ProblemRecord {

@@ -12,11 +12,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::{BackupId, Kind, Level, Outcome};
 use postgres::ConnectOptions;
-use repository::{MANIFEST_VERSION, ProblemKind, ProblemRecord, Proof, Repository};
+use repository::{MANIFEST_VERSION, Manifest, ProblemKind, ProblemRecord, Proof, Repository};
 
 use crate::context::elapsed;
 use crate::opened::Opened;
-use crate::{Context, Error, Event, Phase, Problem};
+use crate::{Context, Error, Event, Phase, Problem, Warning};
 pub(crate) use restored::Rehearsal;
 
 /// What a verification found.
@@ -123,11 +123,15 @@ impl<'a> Verification<'a> {
 
     fn objects(&mut self) -> Result<(), Error> {
         self.check(Phase::Objects, Repository::check_objects)?;
-        if let Ok(manifest) = self.repository.manifest(&self.report.id) {
-            self.report.kind = Some(manifest.kind);
-            let tables = manifest.logical.map(|logical| logical.tables).unwrap_or_default();
-            self.report.tables = tables.len() as u64;
-            self.report.rows = tables.iter().filter_map(|table| table.proof).map(|proof| proof.rows).sum();
+        let Ok(manifest) = self.repository.manifest(&self.report.id) else { return Ok(()) };
+        self.report.kind = Some(manifest.kind);
+        if let Manifest { logical: Some(logical), .. } = manifest {
+            let proofs = logical.tables.iter().filter_map(|table| table.proof);
+            self.report.tables = logical.tables.len() as u64;
+            self.report.rows = proofs.map(|proof| proof.rows).sum();
+            if let Some(warning) = Warning::if_filtered(&self.report.id, &logical.filters) {
+                self.context.warn(warning);
+            }
         }
         Ok(())
     }
@@ -170,8 +174,10 @@ impl<'a> Verification<'a> {
                 Ok(())
             }
             Ok(Rehearsal::Impossible(reason)) => {
-                self.report.unreached = Some(reason);
-                self.contents()
+                self.report.unreached = Some(reason.clone());
+                self.contents()?;
+                self.context.warn(Warning::NotProven { reason });
+                Ok(())
             }
             Err(error) => {
                 self.report.level = Level::Restore;

@@ -4,6 +4,7 @@
 //! them from one; what happens to the bytes in between is not its business. It never prints and never reads the environment.
 
 pub mod archive;
+mod backup_label;
 mod base_backup;
 mod client;
 mod cluster;
@@ -52,7 +53,10 @@ pub use preflight::{
     Extension, Finding, NEWEST_MAJOR, OLDEST_MAJOR, PreflightError, Severity, extensions, preflight,
 };
 pub use process::{Input, Process, ProcessError};
-pub use sandbox::{Locale, LocaleProvider, Sandbox, SandboxError, SandboxOptions, TlsServer};
+pub use sandbox::{
+    Locale, LocaleProvider, RecoveryRequest, RestoredCluster, RestoredDirectory, RestoredError, Sandbox,
+    SandboxError, SandboxOptions, TlsServer,
+};
 pub use session::{SessionError, apply_session_settings, give_child_settings};
 pub use snapshot::{Blocker, Snapshot, SnapshotError, SnapshotOptions};
 pub use table::{PageRange, RANGE_BYTES, Rows, Spelling, Table, TableKind, list_tables};

@@ -6,6 +6,7 @@ mod changes;
 mod control;
 mod data_directory;
 mod page;
+mod restored;
 mod server;
 mod sink;
 mod standby;

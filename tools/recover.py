@@ -1776,21 +1776,33 @@ fi
     fail "data belongs to another user than $(id -un); only its owner can start the server" \
     "    chown -R $(id -un): $(quoted "$here")          (as root)"
 
-# The programs must be of the major version of the files.
+# The programs must be of the major version of the files. A directory may have links to some of them.
 major=$(cat data/PG_VERSION)
+version=''
 found=''
-in_path=$(readlink -f -- "$(command -v postgres || echo /)")
-for directory in ${bin:+"$bin"} "${in_path%/*}" "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" \
-    /usr/local/pgsql/bin; do
-    version=$("$directory/postgres" --version 2>/dev/null | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
-    if [ "$version" = "$major" ] && [ -x "$directory/pg_ctl" ] && [ -x "$directory/pg_controldata" ]; then
-        found=$directory
-        break
-    fi
-    [ -z "$bin" ] || fail "$bin has no PostgreSQL $major, which these files need (${version:-nothing} is there)"
-done
-[ -n "$found" ] || fail "these files need PostgreSQL $major, which is not here" \
-    "install it (apt-get install postgresql-$major), or say where it is: --bin DIR"
+
+# try DIRECTORY: takes it if it has what is needed, or if the directory has that its postgres is a link to.
+try() {
+    program=$(readlink -f -- "$1/postgres") && [ -x "$program" ] || return 0
+    version=$("$program" --version 2>/dev/null | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+    for directory in "${program%/*}" "$1"; do
+        if [ "$version" = "$major" ] && [ -x "$directory/pg_ctl" ] && [ -x "$directory/pg_controldata" ]; then
+            found=$directory
+        fi
+    done
+}
+
+if [ -n "$bin" ]; then
+    try "$bin"
+    [ -n "$found" ] || fail "$bin has no PostgreSQL $major, which these files need (${version:-nothing} is there)"
+else
+    in_path=$(command -v postgres || echo /)
+    for place in "${in_path%/*}" "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" /usr/local/pgsql/bin; do
+        [ -n "$found" ] || try "$place"
+    done
+    [ -n "$found" ] || fail "these files need PostgreSQL $major, which is not here" \
+        "install it (apt-get install postgresql-$major), or say where it is: --bin DIR"
+fi
 if "$found/pg_ctl" status -D data >/dev/null 2>&1; then
     fail "the server runs already; to stop it: $(quoted "$found/pg_ctl") -D $(quoted "$here/data") stop"
 fi

@@ -13,7 +13,7 @@ use postgres::{
 use postgres::{FilterError, SnapshotError, ToolsError};
 
 use crate::{DirectoryError, Unreachable, WalError};
-use postgres::Unusable;
+use postgres::{RestoredError, Unusable};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,9 @@ pub enum Error {
     /// The target of a recovery cannot be reached.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
+    /// A restored cluster could not be run on this machine.
+    #[error(transparent)]
+    Restored(RestoredError),
     /// The manifest or a stream says something that cannot be understood.
     #[error("{what} of {id} cannot be understood: {message}")]
     Malformed {

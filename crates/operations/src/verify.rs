@@ -16,7 +16,9 @@ use repository::{MANIFEST_VERSION, Manifest, ProblemKind, ProblemRecord, Proof, 
 
 use crate::context::elapsed;
 use crate::opened::Opened;
+use crate::physical::rehearse_cluster;
 use crate::{Context, Error, Event, Phase, Problem, Warning};
+pub(crate) use compare::Compared;
 pub(crate) use restored::Rehearsal;
 
 /// What a verification found.
@@ -159,7 +161,7 @@ impl<'a> Verification<'a> {
     fn restore(&mut self) -> Result<(), Error> {
         let restored = match self.report.kind {
             Some(Kind::Physical) => {
-                Ok(Rehearsal::Impossible("physical backups cannot be rehearsed yet".to_owned()))
+                rehearse_cluster(self.repository, &self.report.id, self.jobs, self.context)
             }
             _ => Opened::open(self.repository, &self.report.id)
                 .and_then(|backup| restored::rehearse(self.repository, &backup, self.jobs, self.context)),

@@ -12,6 +12,7 @@ use postgres::{RecoveryRequest, RestoredCluster, RestoredDirectory, RestoredErro
 use repository::Repository;
 
 use super::directory::Before;
+use super::examination;
 use super::restore::OpenedCluster;
 use crate::context::elapsed;
 use crate::verify::{Compared, Rehearsal};
@@ -42,7 +43,7 @@ pub(crate) fn rehearse_cluster(
     let started_at = context.now();
     restore(&backup, &place, jobs, context)?;
     context.phase(Phase::Replay);
-    let mut cluster = match recover(&backup, place, &tools) {
+    let cluster = match recover(&backup, place, &tools) {
         Ok(cluster) => cluster,
         Err(error) => {
             let problem = recovery_problem(id, error)?;
@@ -53,7 +54,7 @@ pub(crate) fn rehearse_cluster(
         }
     };
     let restore = elapsed(started_at, context);
-    let (tables, rows) = super::examination::examine(&mut cluster, jobs, &mut problems, context)?;
+    let (tables, rows) = examination::count(&cluster, jobs, &mut problems, context)?;
     let compared = Compared { tables, rows, problems };
     Ok(Rehearsal::Done { compared, restore, server_version: backup.record.server_version })
 }

@@ -23,9 +23,9 @@ pub enum StartFrom {
 
 /// A target that cannot be reached, and what can be.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} cannot be recovered to {target}{timeline}; {reachable}")]
+#[error("{what} be recovered to {target}{timeline}; {reachable}")]
 pub struct Unreachable {
-    /// The backup, or `no backup`.
+    /// `backup-… cannot`, or `no backup can`.
     what: String,
     /// The target.
     target: RecoveryTarget,
@@ -100,8 +100,8 @@ fn unreachable(
     let named: Vec<_> = usable.rev().take(NAMED_WINDOWS).map(words).collect();
     Unreachable {
         what: match from {
-            StartFrom::Backup(id) => id.to_string(),
-            StartFrom::Newest { .. } => "no backup".to_owned(),
+            StartFrom::Backup(id) => format!("{id} cannot"),
+            StartFrom::Newest { .. } => "no backup can".to_owned(),
         },
         target: target.clone(),
         timeline: match timeline {

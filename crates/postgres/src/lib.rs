@@ -14,6 +14,7 @@ mod data_directory;
 mod dump;
 mod filter;
 mod foreign_key;
+mod inspection;
 mod inventory;
 pub mod load;
 pub mod page;
@@ -43,6 +44,10 @@ pub use dump::{ArchiveRequest, failed_to_lock, start_archive, start_globals};
 pub use filter::{FilterError, PatternError};
 pub use foreign_key::{
     ForeignKeyReport, ForeignKeyViolation, UncheckedForeignKey, UncheckedReason, check_foreign_keys,
+};
+pub use inspection::{
+    AmcheckError, AmcheckFinding, AmcheckReport, MissingFile, RelationFiles, RowCounts, TableRows,
+    Unreadable, amcheck, count_rows, find_missing_files,
 };
 pub use inventory::{
     EXTENSION_VERSION, INVENTORY_VERSION, InventoryError, LargeObjects, SEQUENCE_VALUE, common_part,

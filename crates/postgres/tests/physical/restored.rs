@@ -13,18 +13,27 @@ use testkit::cluster::server_tools;
 use crate::server::{self, REGION_BYTES, contents, directory_for, fill, one, scratch, source};
 use crate::sink::{self, Copy};
 
-const LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
-fn read(cluster: &Cluster, root: &Path) -> Copy {
+pub(crate) fn read(cluster: &Cluster, root: &Path) -> Copy {
     let mut source = source(cluster.client("postgres"), 2);
     sink::read(&mut source, root, REGION_BYTES, Box::new(|_, _, _| ())).unwrap()
 }
 
 /// What a restore leaves behind.
-fn restore(copy: &Copy, parent: &Path) -> RestoredDirectory {
+pub(crate) fn restore(copy: &Copy, parent: &Path) -> RestoredDirectory {
+    restore_with(copy, parent, "-a")
+}
+
+/// The same with links to the files, for what nobody writes to.
+fn link(copy: &Copy, parent: &Path) -> RestoredDirectory {
+    restore_with(copy, parent, "-al")
+}
+
+fn restore_with(copy: &Copy, parent: &Path, how: &str) -> RestoredDirectory {
     let directory = RestoredDirectory::create(parent).unwrap();
     let status = Command::new("cp")
-        .args(["-a", "--"])
+        .args([how, "--"])
         .arg(format!("{}/.", copy.root.display()))
         .arg(directory.data())
         .status()
@@ -34,7 +43,7 @@ fn restore(copy: &Copy, parent: &Path) -> RestoredDirectory {
 }
 
 /// To the end of the backup.
-fn request(copy: &Copy) -> RecoveryRequest {
+pub(crate) fn request(copy: &Copy) -> RecoveryRequest {
     RecoveryRequest {
         from: copy.start.start_lsn,
         target: RecoveryTarget::Immediate,
@@ -47,7 +56,7 @@ fn request(copy: &Copy) -> RecoveryRequest {
     }
 }
 
-fn client(cluster: &RestoredCluster, database: &str) -> Client {
+pub(crate) fn client(cluster: &RestoredCluster, database: &str) -> Client {
     Client::connect(&cluster.options(database)).unwrap()
 }
 
@@ -208,12 +217,9 @@ fn recovery_goes_on_with_what_the_archive_has() {
     assert!(matches!(&error, RestoredError::NotReached { replayed, .. } if *replayed > target), "{error}");
 }
 
-#[test]
-fn damage_of_the_backup_is_an_error_that_says_what() {
-    let scratch = scratch();
-    let cluster = server::cluster(|_| ());
+/// A cluster that was read while several segments of WAL were written.
+fn read_with_wal(cluster: &Cluster, root: &Path) -> Copy {
     let client = std::sync::Mutex::new(cluster.client("postgres"));
-    // Several segments of WAL are written during the backup.
     let write = |path: &model::ClusterPath, _, _: &mut [u8]| {
         if path.as_str() == "global/pg_control" {
             for _ in 0..3 {
@@ -224,53 +230,95 @@ fn damage_of_the_backup_is_an_error_that_says_what() {
         }
     };
     let mut source = source(cluster.client("postgres"), 2);
-    let root = scratch.path().join("copy");
-    let copy = sink::read(&mut source, &root, REGION_BYTES, Box::new(write)).unwrap();
+    sink::read(&mut source, root, REGION_BYTES, Box::new(write)).unwrap()
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn wal_that_is_missing_or_damaged_ends_recovery() {
+    let scratch = scratch();
+    let cluster = server::cluster(|_| ());
+    let copy = read_with_wal(&cluster, &scratch.path().join("copy"));
     let segments: Vec<&str> = copy.names_in("pg_wal").into_iter().filter(|name| name.len() == 24).collect();
     assert!(segments.len() >= 4, "{segments:?}");
     let start_with = |damage: &dyn Fn(&Path)| {
         let directory = restore(&copy, scratch.path());
-        damage(&directory.data());
+        damage(&directory.data().join("pg_wal"));
         directory.start(&server_tools(), &request(&copy))
     };
-    let flip = |path: &Path, at: usize| {
-        let mut bytes = fs::read(path).unwrap();
-        bytes[at] ^= 1;
-        fs::write(path, bytes).unwrap();
-    };
     assert!(start_with(&|_| ()).is_ok());
-    let error = start_with(&|data| fs::remove_file(data.join("backup_label")).unwrap()).unwrap_err();
-    assert!(matches!(error, RestoredError::NoLabel), "{error}");
-    let error = start_with(&|data| {
-        let text = fs::read_to_string(data.join("backup_label")).unwrap();
-        fs::write(
-            data.join("backup_label"),
-            text.replace("START WAL LOCATION: 0/", "START WAL LOCATION: 1/"),
-        )
-        .unwrap();
-    });
-    assert!(matches!(error, Err(RestoredError::Label { .. })));
     // A segment in the middle is missing, or the last one.
     for segment in [segments[1], segments[segments.len() - 1]] {
-        let error =
-            start_with(&|data| fs::remove_file(data.join("pg_wal").join(segment)).unwrap()).unwrap_err();
+        let error = start_with(&|wal| fs::remove_file(wal.join(segment)).unwrap()).unwrap_err();
         assert!(
-            matches!(&error, RestoredError::Ended { log } if log.contains("recovery ended before configured")),
+            matches!(&error, RestoredError::Ended { log } if log.contains("FATAL:  recovery ended before configured")),
             "{segment}: {error}"
         );
     }
-    let error = start_with(&|data| flip(&data.join("global/pg_control"), 40)).unwrap_err();
-    assert!(matches!(error, RestoredError::Control(_)), "{error}");
-    let error =
-        start_with(&|data| fs::remove_file(data.join("global/pg_filenode.map")).unwrap()).unwrap_err();
-    assert!(matches!(error, RestoredError::Read { .. }), "{error}");
     // A record in the first segment is damaged.
     let at = usize::try_from(copy.start.start_lsn.0 % u64::from(copy.start.segment_size.bytes())).unwrap();
-    let error = start_with(&|data| flip(&data.join("pg_wal").join(segments[0]), at + 40)).unwrap_err();
-    assert!(matches!(error, RestoredError::Ended { .. }), "{error}");
-    assert!(error.to_string().contains("FATAL"), "{error}");
-    let error = start_with(&|data| fs::write(data.join("PG_VERSION"), "12\n").unwrap()).unwrap_err();
+    let error = start_with(&|wal| flip(&wal.join(segments[0]), at + 40)).unwrap_err();
+    assert!(matches!(&error, RestoredError::Ended { log } if log.contains("FATAL")), "{error}");
+}
+
+#[test]
+fn what_cannot_be_recovered_is_not_started() {
+    let scratch = scratch();
+    let cluster = server::cluster(|_| ());
+    let copy = read(&cluster, &scratch.path().join("copy"));
+    let refusal = |damage: &dyn Fn(&Path)| {
+        let directory = link(&copy, scratch.path());
+        damage(&directory.data());
+        directory.start(&server_tools(), &request(&copy)).unwrap_err()
+    };
+    // Another file in the place of this one, which others are linked to.
+    let replace = |path: &Path, bytes: &[u8]| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let error = refusal(&|data| fs::remove_file(data.join("backup_label")).unwrap());
+    assert!(matches!(error, RestoredError::NoLabel), "{error}");
+    let error = refusal(&|data| {
+        let text = fs::read_to_string(data.join("backup_label")).unwrap();
+        let other = text.replace("START WAL LOCATION: 0/", "START WAL LOCATION: 1/");
+        replace(&data.join("backup_label"), other.as_bytes());
+    });
+    assert!(matches!(error, RestoredError::Label { .. }), "{error}");
+    let error = refusal(&|data| {
+        let mut bytes = fs::read(data.join("global/pg_control")).unwrap();
+        bytes[40] ^= 1;
+        replace(&data.join("global/pg_control"), &bytes);
+    });
+    assert!(matches!(error, RestoredError::Control(_)), "{error}");
+    let error = refusal(&|data| fs::remove_file(data.join("global/pg_filenode.map")).unwrap());
+    assert!(matches!(error, RestoredError::Read { .. }), "{error}");
+    let error = refusal(&|data| replace(&data.join("global/pg_filenode.map"), &[0; 512]));
+    assert!(matches!(error, RestoredError::Roles { .. }), "{error}");
+    let error = refusal(&|data| replace(&data.join("PG_VERSION"), b"12\n"));
     assert!(error.to_string().ends_with("install the package postgresql-12"), "{error}");
-    let error = start_with(&|data| std::os::unix::fs::symlink("/tmp", data.join("pg_tblspc/16999")).unwrap());
-    assert!(matches!(error, Err(RestoredError::Tablespace { .. })));
+    let error = refusal(&|data| std::os::unix::fs::symlink("/tmp", data.join("pg_tblspc/16999")).unwrap());
+    assert!(matches!(error, RestoredError::Tablespace { .. }), "{error}");
+}
+
+#[test]
+fn superusers_who_may_log_in_are_found() {
+    let scratch = scratch();
+    let cluster = server::cluster(|_| ());
+    let mut original = cluster.client("postgres");
+    // The row of the first superuser has older versions, and the role may not log in any more.
+    original.execute("CREATE ROLE \"Größe\" SUPERUSER LOGIN; CREATE ROLE nobody_special LOGIN").unwrap();
+    for password in 0..3 {
+        original.execute(&format!("ALTER ROLE postgres PASSWORD 'p{password}'")).unwrap();
+    }
+    let mut source = source(cluster.client("postgres"), 2);
+    original.execute("ALTER ROLE postgres NOLOGIN").unwrap();
+    let root = scratch.path().join("copy");
+    let copy = sink::read(&mut source, &root, REGION_BYTES, Box::new(|_, _, _| ())).unwrap();
+    let restored = restore(&copy, scratch.path()).start(&server_tools(), &request(&copy)).unwrap();
+    assert_eq!(restored.options("postgres").user(), "Größe");
 }

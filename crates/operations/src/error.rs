@@ -13,7 +13,7 @@ use postgres::{
 use postgres::{FilterError, SnapshotError, ToolsError};
 
 use crate::{DirectoryError, Unreachable, WalError};
-use postgres::{RestoredError, Unusable};
+use postgres::{AmcheckError, RestoredError, Unusable};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,9 @@ pub enum Error {
     /// The target of a recovery cannot be reached.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
+    /// Indexes could not be compared with their tables.
+    #[error(transparent)]
+    Amcheck(AmcheckError),
     /// A restored cluster could not be run on this machine.
     #[error(transparent)]
     Restored(RestoredError),

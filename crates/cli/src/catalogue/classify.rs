@@ -295,6 +295,7 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::NoPhysicalBackup => Code::BackupNone,
         Error::Unreachable(_) => Code::RecoveryUnreachable,
         Error::Restored(error) => behind(error, Code::RestoredFailed),
+        Error::Amcheck(error) => behind(error, Code::RestoredFailed),
         Error::Cluster(error) => of_cluster(error),
         Error::DataDirectory(error) => behind(error.as_ref(), Code::ClusterUnreadable),
         Error::Directory(error) => of_directory(error),

@@ -112,6 +112,9 @@ pub(crate) fn problem_hint(code: &str) -> &'static str {
         return known.hint();
     }
     match code.split('.').next() {
+        Some("page" | "file" | "index" | "recovery") => {
+            "Do not rely on this backup: look at the cluster itself now, then make a new one."
+        }
         Some("rows" | "inventory" | "restore" | "foreign_key" | "table") => {
             "Do not rely on this backup: make a new one now, and report what was found."
         }

@@ -1,107 +1,90 @@
 //! What is looked at in a cluster that was restored and has recovered.
+//!
+//! Invariant: three looks, each of which finds what the others do not: whether every file that the catalogs name is there (a server takes a
+//! missing one for an empty table), whether every index agrees with its table, and whether every row can be read.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::num::NonZeroUsize;
 
-use model::{QualifiedName, quote_identifier};
-use postgres::{Client, RestoredCluster};
+use postgres::{
+    AmcheckError, AmcheckReport, RestoredCluster, Unreadable, amcheck, count_rows, find_missing_files,
+};
 
-use crate::progress::Progress;
-use crate::{Context, Error, Phase, Problem, crew};
+use crate::{Context, Error, Phase, Problem};
 
-/// Databases that can be connected to.
-const DATABASES: &str = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn ORDER BY 1";
-/// Tables with rows of their own, with their size in bytes; temporary ones of sessions that are gone left out.
-const TABLES: &str = "
-    SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid)
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND (c.relkind <> 'm' OR c.relispopulated)
-    ORDER BY 1, 2";
-
-/// One table to count.
-struct Table {
-    database: String,
-    name: QualifiedName,
-    bytes: u64,
+/// What was found.
+pub(super) enum Examination {
+    /// All was looked at.
+    Done { tables: u64, rows: u64, problems: Vec<Problem> },
+    /// This machine cannot do it.
+    Impossible(String),
 }
 
-/// Reads every row of every table of every database, and returns how many tables and rows there are.
-pub(super) fn count(
+/// Looks at everything.
+pub(super) fn examine(
     cluster: &RestoredCluster,
     jobs: usize,
-    problems: &mut Vec<Problem>,
     context: &Context<'_>,
-) -> Result<(u64, u64), Error> {
-    let mut tables = Vec::new();
-    for row in Client::connect(&cluster.options(cluster.database()))?.query(DATABASES, &[])? {
-        let database = row.text(0)?.to_owned();
-        match list(cluster, &database) {
-            Ok(found) => tables.extend(found),
-            Err(error) => problems.push(problem(&database, "its tables cannot be listed", &error)),
+) -> Result<Examination, Error> {
+    let options = cluster.options(cluster.database());
+    let sessions = NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN);
+    let mut problems = missing_files(cluster)?;
+    context.phase(Phase::Amcheck);
+    match amcheck(cluster.tools(), &options, sessions) {
+        Ok(report) => problems.extend(index_problems(&report)),
+        // What cannot be checked at all in this version is not held against the backup.
+        Err(AmcheckError::TooOld { .. }) => {}
+        Err(error @ (AmcheckError::NoProgram { .. } | AmcheckError::NoExtension { .. })) => {
+            return Ok(Examination::Impossible(error.to_string()));
         }
+        Err(error) => return Err(Error::Amcheck(error)),
     }
-    let progress = Progress::begin(context, Phase::Counts, tables.iter().map(|table| table.bytes).sum());
-    // The largest first, so that no thread is left with one at the end.
-    tables.sort_by_key(|table| std::cmp::Reverse(table.bytes));
-    let (number, queue) = (tables.len() as u64, Mutex::new(VecDeque::from(tables)));
-    let found = Mutex::new(Vec::new());
-    let counted = thread::scope(|scope| {
-        let run = || crew::stopping_others(&progress, || count_all(cluster, &queue, &found, &progress));
-        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(run)).collect();
-        crew::all(workers.into_iter().map(crew::join).collect())
-    })?;
-    problems.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
-    Ok((number, counted.iter().sum()))
+    context.phase(Phase::Counts);
+    let cancelled = || context.observer.cancelled();
+    let counts = count_rows(&options, sessions, &cancelled)?;
+    if cancelled() {
+        return Err(Error::Cancelled);
+    }
+    problems.extend(counts.unreadable.iter().map(unreadable));
+    let rows = counts.tables.iter().map(|table| table.rows).sum();
+    Ok(Examination::Done { tables: counts.tables.len() as u64, rows, problems })
 }
 
-fn list(cluster: &RestoredCluster, database: &str) -> Result<Vec<Table>, postgres::Error> {
-    let rows = Client::connect(&cluster.options(database))?.query(TABLES, &[])?;
-    let table = |row: &postgres::Row| {
-        Ok(Table {
-            database: database.to_owned(),
-            name: QualifiedName::new(row.text(0)?, row.text(1)?),
-            bytes: row.number(2)?,
-        })
+fn missing_files(cluster: &RestoredCluster) -> Result<Vec<Problem>, Error> {
+    let options = cluster.options(cluster.database());
+    let control = cluster.control();
+    let segment_bytes = u64::from(control.segment_blocks) * u64::from(control.block_bytes);
+    let found = find_missing_files(&options, &cluster.data_directory(), segment_bytes)?;
+    let missing = found.missing.iter().map(|file| Problem {
+        code: "file.missing",
+        object: file.path.clone(),
+        message: format!(
+            "a file of {} in database {} is {}",
+            file.relation,
+            file.database,
+            if file.is_short { "too short" } else { "not there" }
+        ),
+    });
+    Ok(missing.chain(found.unreadable.iter().map(unreadable)).collect())
+}
+
+fn index_problems(report: &AmcheckReport) -> Vec<Problem> {
+    let problem =
+        |object: &str, message: String| Problem { code: "index.damaged", object: object.to_owned(), message };
+    let found = report.findings.iter().map(|found| {
+        let place = if found.place.is_empty() { String::new() } else { format!("{}: ", found.place) };
+        problem(&found.relation, format!("{} {place}{}", found.kind, found.message))
+    });
+    let remarks = report.remarks.iter().map(|remark| problem("pg_amcheck", remark.clone()));
+    let more = (report.unlisted > 0)
+        .then(|| problem("pg_amcheck", format!("{} more findings are not listed", report.unlisted)));
+    found.chain(remarks).chain(more).collect()
+}
+
+fn unreadable(found: &Unreadable) -> Problem {
+    let object = match &found.table {
+        Some(table) => format!("{table} in database {}", found.database),
+        None => format!("database {}", found.database),
     };
-    rows.iter().map(table).collect()
-}
-
-/// Counts tables until none is left, and returns the rows.
-fn count_all(
-    cluster: &RestoredCluster,
-    queue: &Mutex<VecDeque<Table>>,
-    problems: &Mutex<Vec<Problem>>,
-    progress: &Progress<'_>,
-) -> Result<u64, Error> {
-    let mut rows = 0;
-    let mut session: Option<(String, Client)> = None;
-    loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(table) = next else { return Ok(rows) };
-        let client = match &mut session {
-            Some((database, client)) if *database == table.database => client,
-            other => {
-                let client = Client::connect(&cluster.options(&table.database))?;
-                &mut other.insert((table.database.clone(), client)).1
-            }
-        };
-        let name = format!("{}.{}", quote_identifier(&table.name.schema), quote_identifier(&table.name.name));
-        let sql = format!("SELECT pg_catalog.count(*) FROM ONLY {name}");
-        match client.query_one(&sql, &[]).and_then(|row| row.number::<u64>(0)) {
-            Ok(count) => rows += count,
-            // The session can be used again after an error of the server; after anything else the next statement says so.
-            Err(error) => {
-                let object = format!("{} in database {}", table.name, table.database);
-                let problem = problem(&object, "its rows cannot be read", &error);
-                problems.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
-            }
-        }
-        progress.add(table.bytes)?;
-    }
-}
-
-fn problem(object: &str, what: &str, error: &postgres::Error) -> Problem {
-    let message = format!("{what}: {}", crate::error::with_sources(error));
-    Problem { code: "table.unreadable", object: object.to_owned(), message }
+    let message = format!("it cannot be read: {}", crate::error::with_sources(&found.error));
+    Problem { code: "table.unreadable", object, message }
 }

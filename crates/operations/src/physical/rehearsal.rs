@@ -12,7 +12,7 @@ use postgres::{RecoveryRequest, RestoredCluster, RestoredDirectory, RestoredErro
 use repository::Repository;
 
 use super::directory::Before;
-use super::examination;
+use super::examination::{self, Examination};
 use super::restore::OpenedCluster;
 use crate::context::elapsed;
 use crate::verify::{Compared, Rehearsal};
@@ -54,9 +54,14 @@ pub(crate) fn rehearse_cluster(
         }
     };
     let restore = elapsed(started_at, context);
-    let (tables, rows) = examination::count(&cluster, jobs, &mut problems, context)?;
-    let compared = Compared { tables, rows, problems };
-    Ok(Rehearsal::Done { compared, restore, server_version: backup.record.server_version })
+    match examination::examine(&cluster, jobs, context)? {
+        Examination::Impossible(reason) => Ok(Rehearsal::Impossible(reason)),
+        Examination::Done { tables, rows, problems: found } => {
+            problems.extend(found);
+            let compared = Compared { tables, rows, problems };
+            Ok(Rehearsal::Done { compared, restore, server_version: backup.record.server_version })
+        }
+    }
 }
 
 /// Writes the files. They need not be durable: they are gone in a moment.

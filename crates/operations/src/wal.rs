@@ -21,8 +21,8 @@ pub use prefetch::{PrefetchReport, PrefetchRequest, prefetch_wal};
 pub use push::{PushReport, PushRequest, push_wal};
 pub use status::{NewestWal, WalStatus, WalWindow, wal_status};
 
-/// Segments that are held in memory at the same time are at most so many bytes together; larger ones are neither pushed nor
-/// fetched ahead.
+/// Threads that push or fetch ahead hold at most so many bytes together; where the segments of a cluster are larger, nothing is
+/// done ahead.
 const AHEAD_BYTES: u64 = 128 << 20;
 
 /// How many segments of `segment_bytes` may be handled ahead, of those that were asked for.

@@ -11,6 +11,7 @@ mod catalogue;
 mod pieces;
 mod read;
 mod seal;
+mod source;
 mod write;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use model::{SystemId, WalName, WalSegmentName};
 pub use catalogue::{TimelineWal, WalCatalogue};
 pub use format::WalHead;
 pub use pieces::Unfinished;
+pub use source::WalSource;
 
 use crate::Repository;
 use crate::repository::Inner;

@@ -86,6 +86,7 @@ fn of_repository(error: &repository::Error) -> Code {
         Error::WalDiffers { .. } => Code::WalDiffers,
         Error::WalLength { .. } | Error::WalMisnamed { .. } => Code::WalMisnamed,
         Error::WalUnfinished { .. } => Code::WalUnfinished,
+        Error::Source(_) => Code::WalUnreadable,
         Error::Output(error) => behind(error, Code::OutputFailed),
         Error::Cancelled => Code::Cancelled,
         Error::Unfinished { .. }

@@ -92,7 +92,7 @@ fn everything_that_is_not_an_answer_stops_a_recovery() {
     archive(&place, 1, [3]);
     let name = name(1, 3).to_string();
     aborts(&place, &fetch(&place, &name, &["--directory", "nowhere"]), "repository.missing", "nowhere");
-    aborts(&place, &fetch(&place, &name, &["--key-file", "nokey"]), "settings.conflict", "");
+    aborts(&place, &fetch(&place, &name, &["--key-file", "nokey"]), "key.unreadable", "nokey");
     aborts(&place, &fetch(&place, &name, &["--no-such-flag"]), "usage", "--no-such-flag");
     aborts(&place, &fetch(&place, "nonsense", &[]), "usage", "nonsense");
     aborts(&place, &place.run(&["wal", "fetch", &name]), "usage", "<PATH>");

@@ -82,8 +82,10 @@ fn fetch_all(
 ) -> Result<PrefetchReport, Error> {
     let progress = Mutex::new(Progress { wanted: wanted.iter(), segments: 0, failure: None });
     let lock = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+    // In a function, so that the lock is not held while its result is worked on.
+    let next = || lock().wanted.next();
     let work = || {
-        while let Some(name) = lock().wanted.next() {
+        while let Some(name) = next() {
             let fetched = spool.put(*name, context.random_bytes(), archive);
             let mut progress = lock();
             match fetched {

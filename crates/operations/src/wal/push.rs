@@ -4,13 +4,15 @@
 //! are taken along, several at the same time; when one of them fails, the server asks for it again and learns why.
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use model::{SegmentHeader, SystemId, WalName, WalSegmentName};
-use repository::{Repository, Stored, WalArchive, WalOptions};
+use model::{SEGMENT_HEADER_BYTES, SegmentHeader, SystemId, WalName, WalSegmentName};
+use repository::{Repository, Stored, WAL_TEXT_BYTES_MAX, WalArchive, WalOptions, WalSource};
 
 use super::{WalError, ahead, cluster};
 use crate::context::elapsed;
@@ -66,9 +68,9 @@ pub fn push_wal(
 ) -> Result<PushReport, Error> {
     let started_at = context.now();
     let name = name_of(&request.path)?;
-    let bytes = fs::read(&request.path).map_err(|error| WalError::read(&request.path, error))?;
+    let file = WalFile::open(&request.path)?;
     let header = match name {
-        WalName::Segment(_) | WalName::Partial(_) => Some(header_of(&request.path, &bytes)?),
+        WalName::Segment(_) | WalName::Partial(_) => Some(file.header(&request.path)?),
         WalName::History(_) | WalName::Backup(..) => None,
     };
     let system = match (request.system, &header) {
@@ -85,13 +87,13 @@ pub fn push_wal(
         }
         _ => VecDeque::new(),
     };
-    let first = First { name, header, bytes: &bytes };
+    let first = First { name, header, file: &file, path: &request.path };
     let pushed = push_all(&archive, request, &first, next, context)?;
     Ok(PushReport {
         name,
         system,
         stored: pushed.stored,
-        bytes: bytes.len() as u64,
+        bytes: file.len(),
         ahead: pushed.ahead,
         failed_ahead: pushed.failed_ahead,
         duration: elapsed(started_at, context),
@@ -102,7 +104,8 @@ pub fn push_wal(
 struct First<'a> {
     name: WalName,
     header: Option<SegmentHeader>,
-    bytes: &'a [u8],
+    file: &'a WalFile,
+    path: &'a Path,
 }
 
 struct Pushed {
@@ -179,15 +182,17 @@ fn put(archive: &WalArchive, first: &First<'_>, context: &Context<'_>) -> Result
     let now = context.now();
     let stored = match (first.name, &first.header) {
         (WalName::Segment(segment), Some(header)) => {
-            archive.put_segment(segment, header.segment_size, first.bytes, now)
+            archive.put_segment_from(segment, header.segment_size, first.file, now)
         }
         (WalName::Partial(segment), Some(header)) => {
-            archive.put_partial(segment, header.segment_size, first.bytes, now)
+            archive.put_partial_from(segment, header.segment_size, first.file, now)
         }
-        (WalName::Backup(segment, offset), _) => archive.put_backup(segment, offset, first.bytes, now),
-        (name, _) => archive.put_history(name.timeline(), first.bytes, now),
+        (WalName::Backup(segment, offset), _) => {
+            archive.put_backup(segment, offset, &first.file.text(first.path)?, now)
+        }
+        (name, _) => archive.put_history(name.timeline(), &first.file.text(first.path)?, now),
     };
-    Ok(stored?)
+    stored.map_err(|error| reading(first.path, error))
 }
 
 fn push_ahead(
@@ -196,20 +201,65 @@ fn push_ahead(
     segment: WalSegmentName,
     context: &Context<'_>,
 ) -> Result<(), Error> {
-    let bytes = fs::read(path).map_err(|error| WalError::read(path, error))?;
-    let header = header_of(path, &bytes)?;
-    archive.put_segment(segment, header.segment_size, &bytes, context.now())?;
-    Ok(())
+    let file = WalFile::open(path)?;
+    let size = file.header(path)?.segment_size;
+    let stored = archive.put_segment_from(segment, size, &file, context.now());
+    stored.map(|_| ()).map_err(|error| reading(path, error))
+}
+
+/// The same error with the file that could not be read.
+fn reading(path: &Path, error: repository::Error) -> Error {
+    match error {
+        repository::Error::Source(source) => WalError::read(path, source).into(),
+        error => error.into(),
+    }
+}
+
+/// A file of WAL that is being read.
+struct WalFile {
+    file: File,
+    bytes: u64,
+}
+
+impl WalFile {
+    fn open(path: &Path) -> Result<Self, WalError> {
+        let open = || {
+            let file = File::open(path)?;
+            let bytes = file.metadata()?.len();
+            Ok(Self { file, bytes })
+        };
+        open().map_err(|error| WalError::read(path, error))
+    }
+
+    fn header(&self, path: &Path) -> Result<SegmentHeader, WalError> {
+        let mut bytes = vec![0; SEGMENT_HEADER_BYTES.min(usize::try_from(self.bytes).unwrap_or(usize::MAX))];
+        self.read_at(0, &mut bytes).map_err(|error| WalError::read(path, error))?;
+        SegmentHeader::parse(&bytes).map_err(|source| WalError::NotSegment { path: path.to_owned(), source })
+    }
+
+    /// All of it. One that is longer than it may be is cut behind that, and then refused for its length.
+    fn text(&self, path: &Path) -> Result<Vec<u8>, WalError> {
+        let most = self.bytes.min(WAL_TEXT_BYTES_MAX + 1);
+        let mut bytes = vec![0; usize::try_from(most).unwrap_or_default()];
+        self.read_at(0, &mut bytes).map_err(|error| WalError::read(path, error))?;
+        Ok(bytes)
+    }
+}
+
+impl WalSource for WalFile {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
 }
 
 /// The name that a path ends in.
 fn name_of(path: &Path) -> Result<WalName, WalError> {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     file.parse().map_err(|source| WalError::Name { path: path.to_owned(), source })
-}
-
-fn header_of(path: &Path, bytes: &[u8]) -> Result<SegmentHeader, WalError> {
-    SegmentHeader::parse(bytes).map_err(|source| WalError::NotSegment { path: path.to_owned(), source })
 }
 
 /// The segments after `segment` on its timeline that the server waits to have archived, in their order. Where that cannot be

@@ -274,8 +274,10 @@ impl Reading<'_> {
         let queue = Mutex::new(segments);
         let results: Mutex<Vec<(WalSegmentName, repository::Error)>> = Mutex::default();
         let (archive, progress) = (self.archive, self.progress);
+        // In a function, so that the lock is not held while its result is worked on.
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || {
-            while let Some(name) = queue.lock().unwrap_or_else(PoisonError::into_inner).next() {
+            while let Some(name) = next() {
                 match archive.get(WalName::Segment(name), &mut io::sink()) {
                     Ok(head) => progress.add(head.map_or(0, |head| head.bytes))?,
                     Err(error) => {

@@ -11,6 +11,7 @@ mod examination;
 mod files;
 mod plan;
 mod recovery;
+mod recreated;
 mod rehearsal;
 mod restore;
 mod sink;

@@ -6,10 +6,13 @@
 use std::num::NonZeroUsize;
 
 use postgres::{
-    AmcheckError, AmcheckReport, RestoredCluster, Unreadable, amcheck, count_rows, find_missing_files,
+    AmcheckError, AmcheckReport, RestoredCluster, Tools, Unreadable, amcheck, count_rows, find_missing_files,
 };
 
 use crate::{Context, Error, Phase, Problem};
+
+/// The program that compares indexes with their tables.
+const AMCHECK: &str = "pg_amcheck";
 
 /// What was found.
 pub(super) enum Examination {
@@ -29,7 +32,7 @@ pub(super) fn examine(
     let sessions = NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN);
     let mut problems = missing_files(cluster)?;
     context.phase(Phase::Amcheck);
-    match amcheck(cluster.tools(), &options, sessions) {
+    match amcheck(&tools(cluster, context), &options, sessions) {
         Ok(report) => problems.extend(index_problems(&report)),
         // What cannot be checked at all in this version is not held against the backup.
         Err(AmcheckError::TooOld { .. }) => {}
@@ -47,6 +50,15 @@ pub(super) fn examine(
     problems.extend(counts.unreadable.iter().map(unreadable));
     let rows = counts.tables.iter().map(|table| table.rows).sum();
     Ok(Examination::Done { tables: counts.tables.len() as u64, rows, problems })
+}
+
+/// The programs beside the server, or those of a client installation where the server comes without them.
+fn tools(cluster: &RestoredCluster, context: &Context<'_>) -> Tools {
+    let beside = cluster.tools();
+    if beside.directory().join(AMCHECK).is_file() {
+        return beside.clone();
+    }
+    Tools::find(beside.major(), context.tool_path.as_deref()).unwrap_or_else(|_| beside.clone())
 }
 
 fn missing_files(cluster: &RestoredCluster) -> Result<Vec<Problem>, Error> {

@@ -13,6 +13,7 @@ use repository::Repository;
 
 use super::directory::Before;
 use super::examination::{self, Examination};
+use super::recreated;
 use super::restore::OpenedCluster;
 use crate::context::elapsed;
 use crate::verify::{Compared, Rehearsal};
@@ -58,6 +59,7 @@ pub(crate) fn rehearse_cluster(
         Examination::Impossible(reason) => Ok(Rehearsal::Impossible(reason)),
         Examination::Done { tables, rows, problems: found } => {
             problems.extend(found);
+            problems.extend(recreated::find(&cluster, &backup.files, backup.record.block_bytes)?);
             let compared = Compared { tables, rows, problems };
             Ok(Rehearsal::Done { compared, restore, server_version: backup.record.server_version })
         }

@@ -717,6 +717,7 @@ class Physical(NamedTuple):
     stop: int
     segment_bytes: int
     tablespaces: list[int]
+    files: int  # directories not counted
     bad_pages: list[tuple[str, int]]
     bad_page_count: int
 
@@ -748,7 +749,8 @@ def parse_physical(facts: Facts) -> Physical:
     pages = [(page.text("path"), page.number("block")) for page in bad]
     count = facts.number("bad_page_count") if "bad_page_count" in facts.value else len(pages)
     major = facts.number("server_version") // 10000
-    return Physical(int(system), major, timeline, start, stop, size, oids, pages, count)
+    files = facts.number("files")
+    return Physical(int(system), major, timeline, start, stop, size, oids, files, pages, count)
 
 
 class Manifest:
@@ -761,6 +763,7 @@ class Manifest:
         kind = facts.text("kind")
         require(kind in ("logical", "physical"), f"{self.name} is of kind {kind!r}, not known here")
         self.physical = parse_physical(facts.object("physical")) if kind == "physical" else None
+        self.snapshot_at = facts.text("snapshot_at") if kind == "physical" else ""
         self.logical = facts.object("logical") if kind == "logical" else Facts({}, self.name)
         packs = facts.objects("packs")
         self.pack_sizes = {pack.hex("sha256", 32).hex(): pack.number("bytes") for pack in packs}
@@ -1042,7 +1045,9 @@ class Cluster:
         if self.oids:
             needed.add(TABLESPACE_MAP)
         segments: set[int] = set()
+        files = 0
         for node in self.nodes():
+            files += node.bytes is not None
             mine = self.entries_of(node, entries)
             if node.path in (CONTROL, TABLESPACE_MAP):
                 require((node.bytes or 0) <= HELD_MAX_BYTES, f"{node.path} is too long to be one")
@@ -1058,6 +1063,8 @@ class Cluster:
             if match and node.bytes == self.facts.segment_bytes and int(match[1], 16) >= self.facts.timeline:
                 segments.add(segment_number(match[0], self.facts.segment_bytes))
         require(next(entries, None) is None, "the list of regions is damaged: it goes on behind the last file")
+        fits = files == self.facts.files
+        require(fits, f"the list of files is damaged: it has {files} files instead of {self.facts.files}")
         for path in sorted(needed):
             raise Failure(f"the list of files is damaged: a cluster does not start without {path}")
         for number in self.facts.segments:
@@ -2066,7 +2073,8 @@ BAD_PAGES_SHOWN = 20
 def cluster_instructions(backup: Backup, facts: Physical, output_path: str, replay: Optional[Replay]) -> list[str]:
     here = shlex.quote(os.path.abspath(output_path))
     lines = [
-        f"{backup.id} is in {output_path}, as plaintext. To start it, with PostgreSQL {facts.major} installed:",
+        f"{backup.id} is in {output_path}, as plaintext, a cluster as it was at {backup.manifest.snapshot_at}.",
+        f"To start it, with PostgreSQL {facts.major} installed:",
         "",
         "  1. as root, if you are: give it to the user that will run the server",
         f"       chown -R postgres: {here}",

@@ -952,7 +952,7 @@ def check_rows(content: bytes, entry: Entry, stream: str) -> None:
 CONTROL, LABEL, VERSION, TABLESPACE_MAP = "global/pg_control", "backup_label", "PG_VERSION", "tablespace_map"
 HELD_MAX_BYTES = 1 << 18  # of the two files that are not written where they come in the list
 LINE_MAX_BYTES = 1 << 16
-NAMES_AT_ONCE_BYTES = 8 * MEBIBYTE
+NAMES_AT_ONCE_BYTES = 32 * MEBIBYTE
 SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 
 
@@ -1788,8 +1788,8 @@ found=''
 try() {
     program=$(readlink -f -- "$1/postgres") && [ -x "$program" ] || return 0
     version=$("$program" --version 2>/dev/null | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
-    for directory in "${program%/*}" "$1"; do
-        if [ "$version" = "$major" ] && [ -x "$directory/pg_ctl" ] && [ -x "$directory/pg_controldata" ]; then
+    for directory in "$1" "${program%/*}"; do
+        if [ "$version" = "$major" ] && [ -x "$directory/pg_ctl" ]; then
             found=$directory
         fi
     done
@@ -1862,7 +1862,8 @@ config=data/postgresql.conf
 if [ ! -f "$config" ]; then
     config=minimal.conf
     echo "start.sh: the backup has no postgresql.conf (it was kept elsewhere); the server gets $here/$config"
-    LC_ALL=C "$found/pg_controldata" -D data |
+    [ -x "$found/pg_controldata" ] || echo 'start.sh: pg_controldata is not here; what is in that file is a guess' >&2
+    { LC_ALL=C "$found/pg_controldata" -D data || echo 'max_prepared_xacts setting: 100'; } |
         sed -n 's/^\(max_[a-z_]*\)xacts\{0,1\} setting:/\1transactions setting:/
                 s/per_transactions/per_transaction/
                 s/^\(max_[a-z_]*\) setting: *\([0-9]*\)$/\1 = \2/p' > "$config"

@@ -640,6 +640,9 @@ LSN = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})")
 SEGMENT_SIZES = [1 << power for power in range(20, 31)]
 
 
+LEVELS = ("objects", "contents", "restore")
+
+
 class Proof(NamedTuple):
     """The result of one verification (section 11)."""
 
@@ -821,6 +824,7 @@ class Backup:
                 facts = self._only_record(name, PROOF_MAGIC)
                 of_this = (facts.text("backup"), facts.hex("manifest_sha256", 32)) == (self.id, manifest_sha256)
                 require(of_this and facts.number("version") == 1, f"{name} is not a proof of this manifest")
+                require(facts.text("level") in LEVELS, f"{name} has an unknown level")
                 yield Proof(facts.text("level"), facts.text("outcome"), facts.text("at"))
             except Failure as failure:
                 say(f"ignored: {failure}")
@@ -2016,6 +2020,18 @@ def recover(backup: Backup, output_path: str, replay: Optional[Replay]) -> None:
     output.write("load.sh", iter([load_script(backup.id, manifest).encode()]), mode=0o700)
 
 
+def proof_that_counts(newest_first: Iterator[Proof]) -> Optional[Proof]:
+    """Section 11: a lower level hides neither a proof nor a failed restore."""
+    newest, cleared = None, -1
+    for proof in newest_first:
+        level = LEVELS.index(proof.level)
+        if proof.outcome == "proven" or (proof.outcome == "failed" and level > cleared):
+            return proof
+        if proof.outcome != "failed":
+            newest, cleared = newest or proof, max(cleared, level)
+    return newest
+
+
 def find_wal(backup: Backup, no_wal: bool, until: Optional[str]) -> Optional[Replay]:
     """The archived WAL of the cluster of a physical backup, where there is some and it is wanted."""
     facts = backup.manifest.physical
@@ -2101,10 +2117,8 @@ def instructions(backup: Backup, output_path: str, replay: Optional[Replay]) -> 
         "  2. the database:",
         f"       {here}/load.sh NEWDB",
     ]  # fmt: skip
-    proofs = list(backup.proofs())
-    if proofs:
-        # Levels below a restore prove nothing, so one of them does not hide an older restore.
-        proof = next((proof for proof in proofs if proof.level == "restore"), proofs[0])
+    proof = proof_that_counts(backup.proofs())
+    if proof is not None:
         lines += ["", f"Its last verification, on {proof.at}: {proof.outcome} (level {proof.level})."]
     if backup.manifest.logical.value.get("globals_without_passwords"):
         lines += ["", "The roles have no passwords in this backup: the role that made it was not allowed to read them."]

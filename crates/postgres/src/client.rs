@@ -31,7 +31,8 @@ pub use copy_out::{CopyError, RowSink};
 pub use error::{Error, ErrorKind, ServerError};
 pub(crate) use replication::{BackupPiece, BaseBackupStream, NEW_FORM_MAJOR};
 pub use replication::{
-    ReplicationClient, ReplicationError, SlotLifetime, SlotName, SlotNameError, SlotState, SystemIdentity,
+    NextTimeline, ReplicationClient, ReplicationError, SlotLifetime, SlotName, SlotNameError, SlotState,
+    StandbyStatus, SystemIdentity, WalEvent, WalStream,
 };
 pub use row::Row;
 

@@ -15,7 +15,7 @@ mod write;
 
 use std::sync::Arc;
 
-use format::ObjectKey;
+use format::{ChunkId, ObjectKey};
 use model::{SystemId, WalName, WalSegmentName};
 
 pub use catalogue::{TimelineWal, WalCatalogue};
@@ -79,6 +79,11 @@ impl WalArchive {
     /// The cluster.
     pub fn system(&self) -> SystemId {
         self.system
+    }
+
+    /// The keyed hash of bytes, as chunk ids are made. No store call is made.
+    pub fn hash(&self, bytes: &[u8]) -> ChunkId {
+        self.repository.chunk_id(bytes)
     }
 
     fn key(&self, name: WalName) -> ObjectKey {

@@ -36,13 +36,17 @@ impl Cluster {
     }
 
     /// Starts a server that takes replication connections on its socket and that a physical backup can be taken from.
+    /// A commit is in the WAL when it returns.
     #[must_use]
     pub fn replicating(configure: impl FnOnce(&mut SandboxOptions)) -> Self {
         Self::with(|options| {
             options.access.push("local replication all trust".to_owned());
-            for (name, value) in
-                [("wal_level", "replica"), ("max_wal_senders", "8"), ("full_page_writes", "on")]
-            {
+            for (name, value) in [
+                ("wal_level", "replica"),
+                ("max_wal_senders", "8"),
+                ("full_page_writes", "on"),
+                ("synchronous_commit", "on"),
+            ] {
                 options.settings.push((name.to_owned(), value.to_owned()));
             }
             configure(options);
@@ -71,6 +75,11 @@ impl Cluster {
         }
         let sandbox = Sandbox::start(tools, &options).unwrap_or_else(|error| panic!("{}", explain(&error)));
         Self { sandbox }
+    }
+
+    /// Client programs for this server: those beside it, else the ones that are installed.
+    pub fn client_tools(&self) -> Tools {
+        client_tools(self.sandbox.tools())
     }
 
     /// The connection URI of `database`, for the superuser and through the socket.

@@ -7,6 +7,7 @@ pub mod damage;
 pub mod directory_sink;
 mod installation;
 pub mod schemas;
+mod standby;
 mod stock;
 
 pub use cluster::{Cluster, server_tools};

@@ -19,7 +19,7 @@ impl From<&Warning> for Notice {
                 "After a restore into a new cluster, set the passwords again; a superuser's backup includes them."
             }
             Warning::RolesNotSaved { .. } => "Save the roles in another way: pg_dumpall --globals-only.",
-            Warning::Filtered(_) => {
+            Warning::Filtered { .. } => {
                 "Make backups without filters, too: nothing brings back what was left out."
             }
             Warning::NotProven { .. } => {
@@ -68,7 +68,7 @@ pub(crate) fn needs_person(warning: &Warning) -> bool {
         | Warning::BadPages { .. }
         | Warning::ParentUnreadable { .. } => true,
         Warning::RolesWithoutPasswords
-        | Warning::Filtered(_)
+        | Warning::Filtered { .. }
         | Warning::DefinitionsNotCompared { .. }
         | Warning::StartedAgain { .. }
         | Warning::RoleCreated { .. } => false,

@@ -8,6 +8,7 @@
 mod backup;
 mod error;
 mod slot;
+mod wal_stream;
 
 use model::{Lsn, SegmentSize, SystemId, TimelineId};
 
@@ -15,6 +16,7 @@ pub(crate) use backup::{BackupPiece, BaseBackupStream, NEW_FORM_MAJOR};
 use error::About;
 pub use error::ReplicationError;
 pub use slot::{SlotLifetime, SlotName, SlotNameError, SlotState};
+pub use wal_stream::{NextTimeline, StandbyStatus, WalEvent, WalStream};
 
 use super::connect;
 use super::error::{Error, ServerError};
@@ -192,6 +194,11 @@ impl Client {
             Some(problem) => Err(Error::Unexpected { problem: problem.to_owned() }),
         }
     }
+}
+
+/// The error of a stream, which names WAL that is gone.
+fn gone_or(client: &Client, error: Error) -> ReplicationError {
+    About { host: client.host(), user: client.options().user(), slot: None }.classify(error)
 }
 
 /// The one row of a result.

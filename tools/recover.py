@@ -55,6 +55,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import struct
 import sys
 import unicodedata
@@ -2044,6 +2045,15 @@ def find_wal(backup: Backup, no_wal: bool, until: Optional[str]) -> Optional[Rep
     return replay if archive.whole or archive.pieces else None
 
 
+def warn_of_space(cluster: Cluster, output_path: str, replay: Optional[Replay]) -> None:
+    """Hours before the disk is full. It is no more than a warning, since some file systems compress."""
+    wal_bytes = len(replay.segments) * cluster.facts.segment_bytes if replay is not None else 0
+    needed, above = cluster.regions.plain_bytes + wal_bytes, os.path.dirname(os.path.abspath(output_path))
+    free = shutil.disk_usage(above).free
+    if free < needed:
+        say(f"WARNING: {needed} bytes are to be written, and {free} are free in {above}")
+
+
 def recover_cluster(cluster: Cluster, output_path: str, replay: Optional[Replay]) -> None:
     say("checking the list of files")
     cluster.check()
@@ -2056,6 +2066,7 @@ def recover_cluster(cluster: Cluster, output_path: str, replay: Optional[Replay]
             way_out = "--no-wal recovers the backup without WAL, --until SEGMENT with what comes before"
             raise Failure(f"{failure}; {way_out}", failure.status) from None
         timeline = str(replay.timeline) if replay.timeline != cluster.facts.timeline else "current"
+    warn_of_space(cluster, output_path, replay)
     output = Output(output_path)
     if replay is not None:
         say("writing wal")

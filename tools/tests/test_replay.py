@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from unittest import mock
 
 from tools import recover
 from tools.tests.running import RecoverTest
@@ -63,6 +64,13 @@ class Writing(ReplayTest):
         self.assertIn(f"that of {name(4)}, archived at 2026-11-23T12:00:00Z", done.stdout)
         self.assertNotIn("WARNING", done.stdout)
         self.assertEqual(self.timeline(), "current")
+
+    def test_a_disk_that_will_be_too_small_is_said_at_once(self):
+        self.segment(3)
+        with mock.patch.object(shutil, "disk_usage", lambda _path: mock.Mock(free=SEGMENT_BYTES * 2)):
+            done = self.recovered()
+        size = sum(map(len, CLUSTER_FILES.values())) + SEGMENT_BYTES
+        self.assertIn(f"WARNING: {size} bytes are to be written, and {SEGMENT_BYTES * 2} are free", done.stderr)
 
     def test_without_wal_there_is_no_directory_of_it(self):
         self.put(name(3), wal_segment(3, 1, 5, SEGMENT_BYTES), system=5)

@@ -62,8 +62,12 @@ fn give(path: &Path, cluster: &Cluster) {
 }
 
 fn backup(scene: &Scene, method: Method) -> Manifest {
+    backup_of(scene, &scene.cluster, method)
+}
+
+fn backup_of(scene: &Scene, cluster: &Cluster, method: Method) -> Manifest {
     let request = ClusterBackupRequest {
-        source: scene.cluster.options("postgres"),
+        source: cluster.options("postgres"),
         source_name: "cluster".to_owned(),
         method,
         fast_checkpoint: true,
@@ -208,4 +212,32 @@ fn archived_wal_is_replayed_up_to_any_moment() {
     let recovered = Recovered::new(&scene, &manifest.id, "end");
     recovered.start(&["--latest"]);
     assert_eq!(recovered.psql(SUM), at_the_end);
+}
+
+#[test]
+fn a_backup_of_a_standby_becomes_a_server_of_its_own() {
+    let scene = Scene::with(Cluster::replicating(|_| ()));
+    open_to_all(scene.directory.path());
+    scene.database("books", "CREATE TABLE entry AS SELECT g AS id FROM generate_series(1, 1000) g");
+    let id = backup(&scene, Method::BaseBackup).id;
+    let copy = Recovered::new(&scene, &id, "copy");
+    std::fs::write(copy.out.join("data/standby.signal"), "").unwrap();
+    let primary = scene.cluster.sandbox();
+    let connection =
+        format!("host={} port={} user=postgres", primary.socket_directory().display(), primary.port());
+    let standby = Cluster::replicating(|options| {
+        options.template = Some(copy.out.join("data"));
+        options.settings.push(("primary_conninfo".to_owned(), connection));
+        options.settings.push(("hot_standby".to_owned(), "on".to_owned()));
+    });
+    scene.cluster.psql("books", "INSERT INTO entry SELECT generate_series(1001, 2000)");
+    let written = scene.cluster.psql("books", "SELECT pg_current_wal_insert_lsn()");
+    let caught_up = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", written.trim());
+    while standby.psql("books", &caught_up).trim() != "t" {}
+
+    let manifest = backup_of(&scene, &standby, Method::BaseBackup);
+    assert!(manifest.physical.as_ref().unwrap().from_standby);
+    let recovered = Recovered::new(&scene, &manifest.id, "out");
+    recovered.start(&[]);
+    assert_eq!(recovered.psql("SELECT count(*), pg_is_in_recovery() FROM entry"), "2000|f\n");
 }

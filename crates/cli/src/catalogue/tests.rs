@@ -41,7 +41,8 @@ in JSON. Scripts may rely on codes and exit statuses; sentences and hints may ge
 the one that stands here.
 
 Problems that a verification finds have the codes `object.…` of this table, or `restore.failed`, `inventory.differs`,
-`table.missing`, `rows.differ`, `foreign_key.violated`.
+`table.missing`, `rows.differ`, `foreign_key.violated`; of a physical backup `recovery.label`, `recovery.failed`,
+`recovery.damaged`, `page.bad`, `file.missing`, `index.damaged`, `table.unreadable`.
 
 | code | exit status | hint |
 |---|---:|---|

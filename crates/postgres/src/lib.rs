@@ -22,6 +22,7 @@ mod preflight;
 mod process;
 mod sandbox;
 mod session;
+mod slot_health;
 mod snapshot;
 mod table;
 mod tools;
@@ -54,6 +55,7 @@ pub use preflight::{
 pub use process::{Input, Process, ProcessError};
 pub use sandbox::{Locale, LocaleProvider, Sandbox, SandboxError, SandboxOptions, TlsServer};
 pub use session::{SessionError, apply_session_settings, give_child_settings};
+pub use slot_health::{SlotHealth, SlotProblem, SlotWal};
 pub use snapshot::{Blocker, Snapshot, SnapshotError, SnapshotOptions};
 pub use table::{PageRange, RANGE_BYTES, Rows, Spelling, Table, TableKind, list_tables};
 pub use tools::{Programs, Tools, ToolsError};

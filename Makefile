@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 SEED ?=
 COUNT ?= 1000
+TIME ?= 60
 
 .DEFAULT_GOAL := help
 
@@ -31,15 +32,17 @@ demo: ## Set-up, release build, then the whole story on a throwaway cluster
 	target/release/chronavault demo
 
 .PHONY: bench
-bench: ## Time and size against the usual tools; writes docs/benchmarks.md
-	@scripts/setup.sh
-	cargo build --release --locked --package chronavault-cli
-	benches/logical.py target/release/chronavault
+bench: ## Time and size against the usual tools; writes docs/benchmarks*.md
+	@scripts/bench.sh
 
 .PHONY: soak
 soak: ## Kill a backup at COUNT random points: make soak SEED=42 COUNT=1000
 	@scripts/setup.sh
 	@scripts/soak.sh "$(SEED)" "$(COUNT)"
+
+.PHONY: fuzz
+fuzz: ## Feed every parser of foreign bytes with made-up ones, TIME seconds each: make fuzz TIME=600
+	@scripts/fuzz.sh "$(TIME)"
 
 .PHONY: test-versions
 test-versions: ## The round trip on every server version from 13 to 18 (fetches them once)

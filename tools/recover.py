@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Turns a Chronavault backup into files that stock PostgreSQL commands load.
+"""Turns a Chronavault backup into files that stock PostgreSQL commands load, or a server starts from.
 
-    recover.py REPOSITORY BACKUP_ID OUT_DIR [--verify-ids]
+    recover.py REPOSITORY BACKUP_ID OUT_DIR [--verify-ids] [--no-wal | --until SEGMENT]
 
 This is for the day on which the chronavault program is lost. It was written from docs/format.md, shares no code with
 the program, and needs Python 3.9 or newer with the modules `cryptography` and `zstandard` (0.19 or newer). Comments
@@ -9,7 +9,8 @@ name the section of docs/format.md that a rule is from.
 
 The key comes from BACKUP_ENCRYPTION_KEY (64 hex digits), or from the file that BACKUP_ENCRYPTION_KEY_FILE names.
 REPOSITORY is the directory that holds chronavault.json (or the one above it). OUT_DIR must not exist, or be empty;
-nothing is written anywhere else. What is in it afterwards is PLAINTEXT (directories 0700, files 0600):
+nothing is written anywhere else. What is in it afterwards is PLAINTEXT (directories 0700, files 0600). Of a logical
+backup:
 
     archive.dump     pg_restore archive: schema, small tables, sequences, large objects
     rows/<n>.copy    the rows of one large table each, as COPY text
@@ -17,9 +18,19 @@ nothing is written anywhere else. What is in it afterwards is PLAINTEXT (directo
     inventory.json   every object of the database, with hashes of its definition
     load.sh          loads all of it: ./load.sh NEWDB
 
+Of a physical backup:
+
+    data/                the data directory; modes of files are kept, but never looser than 0640 and 0750
+    tablespaces/<oid>/   what data/pg_tblspc/<oid> is a link to
+    wal/                 the archived WAL of the cluster from the start of the backup on, if there is any; --until ends
+                         it with a segment, --no-wal leaves it out
+    start.sh             starts a server on it that is for its owner alone: ./start.sh; or with WAL replayed up to a
+                         moment: ./start.sh --target-time '2026-11-23 12:00:00+00'
+
 Before the first byte is written, the whole backup is checked: every pack against its name (SHA-256), the structure of
-every container, every list. Memory is bounded by the largest chunk, whatever the size of the backup. load.sh is
-written last: a directory without it is not complete.
+every container, every list, every byte of WAL. Memory is bounded by the largest chunk, whatever the size of the backup.
+load.sh or start.sh is written last: a directory without it is not complete, and no server starts on one without
+data/global/pg_control, which comes last of the files.
 
 One thing is not checked by default: that the id of a chunk is the BLAKE3 hash of its plaintext. The standard library
 has no BLAKE3, and in pure Python it runs at about 1 MB/s. Leaving it out is sound. The id is part of the data that
@@ -29,7 +40,7 @@ only come from a fault of the writer. `--verify-ids` checks it nevertheless, and
 `blake3` is installed. Row proofs (section 9) are not recomputed for the same reason (XXH3); the number of rows is
 checked here and again by load.sh.
 
-WAL is another matter: recover_wal.py, beside this file, writes all WAL of a cluster.
+Where only the WAL of a cluster is wanted, recover_wal.py, beside this file, writes all of it.
 
 Exit status: 0 done; 1 the environment failed (disk, permissions); 2 usage; 3 the key is not one of this repository;
 4 an object is damaged, truncated or foreign; 5 an object is missing.
@@ -46,8 +57,10 @@ import re
 import shlex
 import struct
 import sys
+import unicodedata
+import zlib
 from collections import OrderedDict
-from typing import Any, BinaryIO, Callable, Iterator, NamedTuple, Optional
+from typing import Any, BinaryIO, Callable, Iterable, Iterator, NamedTuple, Optional
 
 try:
     import zstandard
@@ -76,6 +89,7 @@ MEBIBYTE = 1 << 20
 PACK_MAX_BYTES = 64 * MEBIBYTE
 CHUNK_MAX_BYTES = 64 * MEBIBYTE
 WAL_CHUNK_BYTES = MEBIBYTE
+WAL_MAX_BYTES = 1025 * MEBIBYTE
 RECORDS_MAX = 1 << 20
 LIST_ENTRIES_MAX = 4096
 DELTA_WINDOW_MAX = 1 << 23
@@ -312,17 +326,19 @@ class Head(NamedTuple):
     """chronavault.json, parsed and not yet authenticated."""
 
     repository_id: bytes
+    region_bytes: int
     commitments: list[bytes]  # of epoch 1, 2, …
     mac: bytes
     mac_message: bytes
 
 
 class Keys(NamedTuple):
-    """What the holder's key opens."""
+    """What the holder's key opens, and what it vouches for."""
 
     repository_id: bytes
     roots: dict[int, bytes]  # by epoch
     chunk_id_key: bytes
+    region_bytes: int = 0
 
 
 def parse_head(content: bytes) -> Head:
@@ -339,7 +355,8 @@ def parse_head(content: bytes) -> Head:
     for name in ("rows", "archive"):
         sizes = chunking.object(name).only(*limits)
         lines.append(f"{name}=" + ",".join(str(sizes.number(limit)) for limit in limits))
-    lines.append(f"region={chunking.number('region_bytes')}")
+    region_bytes = chunking.number("region_bytes")
+    lines.append(f"region={region_bytes}")
     commitments = []
     for number, epoch in enumerate(facts.objects("epochs"), start=1):
         epoch.only("epoch", "commitment")
@@ -348,7 +365,7 @@ def parse_head(content: bytes) -> Head:
         lines.append(f"epoch={number},{commitments[-1].hex()}")
     require(bool(commitments), f"{HEAD_KEY} is damaged: it has no epoch")
     message = "".join(line + "\n" for line in lines).encode()
-    return Head(repository_id, commitments, facts.hex("head_mac", 32), message)
+    return Head(repository_id, region_bytes, commitments, facts.hex("head_mac", 32), message)
 
 
 SLOT = struct.Struct("<8sBBHI16s16s32s12s48s")
@@ -409,7 +426,8 @@ def open_keys(store: Store, holder_key: bytes) -> Keys:
     mac_key = hkdf(roots[len(head.commitments)], head.repository_id, b"chronavault v1 head", 32)
     genuine = hmac.compare_digest(hmac.new(mac_key, head.mac_message, hashlib.sha256).digest(), head.mac)
     require(genuine, f"{HEAD_KEY} is damaged: its head_mac does not fit its content")
-    return Keys(head.repository_id, roots, hkdf(roots[1], head.repository_id, b"chronavault v1 chunk id", 32))
+    id_key = hkdf(roots[1], head.repository_id, b"chronavault v1 chunk id", 32)
+    return Keys(head.repository_id, roots, id_key, head.region_bytes)
 
 
 # --- sealed containers (section 6) -----------------------------------------------------------------------------------
@@ -417,7 +435,7 @@ def open_keys(store: Store, holder_key: bytes) -> Keys:
 HEADER = struct.Struct("<8sBBHI16s32s")
 RECORD = struct.Struct("<4sIBBHII32s")
 FULL, DELTA, LIST, MANIFEST, PROOF, WAL_HEAD, WAL_CHUNK, TRAILER = 1, 2, 3, 4, 5, 6, 7, 127
-STORED, ZSTD, ZSTD_PREFIX = 0, 1, 2
+STORED, ZSTD, ZSTD_PREFIX, ZSTD_XOR = 0, 1, 2, 3
 PACK_MAGIC, MANIFEST_MAGIC, PROOF_MAGIC, WAL_MAGIC = b"CHRVPACK", b"CHRVMANI", b"CHRVPROF", b"CHRVWALS"
 TYPES_ALLOWED = {
     PACK_MAGIC: (FULL, DELTA, LIST, TRAILER),
@@ -443,6 +461,13 @@ class Record(NamedTuple):
     @property
     def end(self) -> int:
         return self.offset + RECORD.size + self.sealed_bytes
+
+
+def exclusive_or(content: bytes, base: bytes) -> bytes:
+    """Each byte combined with the byte of the base at the same place, as far as the base goes."""
+    length = min(len(content), len(base))
+    combined = int.from_bytes(content[:length], "little") ^ int.from_bytes(base[:length], "little")
+    return combined.to_bytes(length, "little") + content[length:]
 
 
 class Container:
@@ -476,12 +501,14 @@ class Container:
         where = f"the record at byte {offset}"
         self._require(magic == b"CHNK" and zero == 0, f"there is no record at byte {offset}")
         self._require(kind in TYPES_ALLOWED[self.magic], f"{where} has type {kind}, which does not belong here")
-        codecs = {DELTA: (ZSTD_PREFIX,), TRAILER: (STORED,)}.get(kind, (STORED, ZSTD))
+        codecs = {DELTA: (ZSTD_PREFIX, ZSTD_XOR), TRAILER: (STORED,)}.get(kind, (STORED, ZSTD))
         self._require(codec in codecs, f"{where} has codec {codec}, which does not belong to its type")
         chunk_max = WAL_CHUNK_BYTES if self.magic == WAL_MAGIC else CHUNK_MAX_BYTES
         self._require(plain <= chunk_max, f"{where} is larger than a chunk can be")
+        small = self.magic != WAL_MAGIC or sealed <= chunk_max + TAG_BYTES
+        self._require(small, f"{where} is larger than a record can be")
         self._require(index < RECORDS_MAX or kind == TRAILER, f"{where} is one too many")
-        least = TAG_BYTES + {STORED: plain, ZSTD: 1, ZSTD_PREFIX: ID_BYTES + 1}[codec]
+        least = TAG_BYTES + {STORED: plain, ZSTD: 1}.get(codec, ID_BYTES + 1)
         fits = sealed == least if codec == STORED else sealed >= least
         self._require(fits, f"{where} has lengths that contradict each other")
         self._require(offset + RECORD.size + sealed <= self.size, f"it is cut short at {self.size} bytes")
@@ -540,9 +567,12 @@ class Container:
         where = f"at byte {record.offset}"
         if record.codec == ZSTD:
             content = self.inflate(record, content, None)
-        elif record.codec == ZSTD_PREFIX:
-            self._require(content[:ID_BYTES] == base_id, f"the delta {where} has another base than its list says")
-            content = self.inflate(record, content[ID_BYTES:], base)
+        elif record.codec in (ZSTD_PREFIX, ZSTD_XOR):
+            fits = base is not None and content[:ID_BYTES] == base_id
+            self._require(fits, f"the delta {where} has another base than its list says")
+            content = self.inflate(record, content[ID_BYTES:], base if record.codec == ZSTD_PREFIX else None)
+            if record.codec == ZSTD_XOR:
+                content = exclusive_or(content, base)
         self._require(len(content) == record.plain_bytes, f"the chunk {where} has another length than its record says")
         return content
 
@@ -606,6 +636,11 @@ BACKUP_ID = re.compile(r"backup-[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}-[0-9a-f]{6}"
 PROOF_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}-[0-9a-f]{6}\.proof")
 ROWS_STREAM = re.compile(r"rows/([1-9][0-9]{0,8})")
 ARCHIVE_FILES = {"archive": "archive.dump", "globals": "globals.sql", "inventory": "inventory.json"}
+LSN = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})")
+SEGMENT_SIZES = [1 << power for power in range(20, 31)]
+
+
+LEVELS = ("objects", "contents", "restore")
 
 
 class Proof(NamedTuple):
@@ -629,7 +664,7 @@ class Stream(NamedTuple):
     """One stream: its name, the file that it becomes, and where its lists are."""
 
     name: str
-    file: str
+    file: str  # empty for the streams of a physical backup, which become many
     plain_bytes: int
     entries: int
     sha256: Optional[bytes]  # of archive streams
@@ -651,11 +686,18 @@ def parse_tables(logical: Facts) -> dict[tuple[str, str], Table]:
     return tables
 
 
-def parse_stream(facts: Facts, tables: dict[tuple[str, str], Table]) -> Stream:
+def parse_stream(facts: Facts, tables: Optional[dict[tuple[str, str], Table]]) -> Stream:
+    """A stream of a logical backup with these tables, or of a physical one."""
     name, kind = facts.text("name"), facts.text("kind")
     lists = [parse_place(place) for place in facts.objects("lists")]
     sizes = (facts.number("plain_bytes"), facts.number("entries"))
     numbered = ROWS_STREAM.fullmatch(name)
+    hashed = kind == "archive" or "sha256" not in facts.value
+    require(hashed, f"{facts.origin} is damaged: only archives have a SHA-256")
+    if tables is None:
+        known = (name, kind) in (("files", "archive"), ("regions", "regions"))
+        require(known, f"{facts.origin}: a stream {name!r} of kind {kind!r} is not known here")
+        return Stream(name, "", *sizes, facts.hex("sha256", 32) if kind == "archive" else None, None, lists)
     if kind == "rows" and numbered:
         owner = facts.object("table")
         table = tables.get((owner.text("schema"), owner.text("name")))
@@ -668,24 +710,70 @@ def parse_stream(facts: Facts, tables: dict[tuple[str, str], Table]) -> Stream:
     return Stream(name, ARCHIVE_FILES[name], *sizes, facts.hex("sha256", 32), None, lists)
 
 
+class Physical(NamedTuple):
+    """What the manifest says about a cluster."""
+
+    system_id: int
+    major: int  # the version of the server
+    timeline: int
+    start: int
+    stop: int
+    segment_bytes: int
+    tablespaces: list[int]
+    bad_pages: list[tuple[str, int]]
+    bad_page_count: int
+
+    @property
+    def segments(self) -> range:
+        """The numbers of the WAL segments without which the cluster does not start."""
+        return range(self.start // self.segment_bytes, (self.stop - 1) // self.segment_bytes + 1)
+
+
+def parse_lsn(facts: Facts, name: str) -> int:
+    match = LSN.fullmatch(facts.text(name))
+    require(match is not None, f"{facts.origin} is damaged: {name} is not a position in WAL")
+    return int(match[1], 16) << 32 | int(match[2], 16)
+
+
+def parse_physical(facts: Facts) -> Physical:
+    system = facts.text("system_identifier")
+    fits = re.fullmatch(r"[1-9][0-9]{0,19}", system) is not None and int(system) < 1 << 64
+    require(fits, f"{facts.origin} is damaged: {system!r} is not a system identifier")
+    timeline, size = facts.number("timeline"), facts.number("wal_segment_bytes")
+    require(0 < timeline < 1 << 32, f"{facts.origin} is damaged: timeline is out of range")
+    require(size in SEGMENT_SIZES, f"{facts.origin} is damaged: wal_segment_bytes is not a size of WAL segments")
+    start, stop = parse_lsn(facts, "start_lsn"), parse_lsn(facts, "stop_lsn")
+    require(0 < start < stop, f"{facts.origin} is damaged: it stops before it starts")
+    oids = [space.number("oid") for space in facts.objects("tablespaces")]
+    fits = len(set(oids)) == len(oids) and all(0 < oid < 1 << 32 for oid in oids)
+    require(fits, f"{facts.origin} is damaged: its tablespaces do not have an OID each")
+    bad = facts.objects("bad_pages") if "bad_pages" in facts.value else []
+    pages = [(page.text("path"), page.number("block")) for page in bad]
+    count = facts.number("bad_page_count") if "bad_page_count" in facts.value else len(pages)
+    major = facts.number("server_version") // 10000
+    return Physical(int(system), major, timeline, start, stop, size, oids, pages, count)
+
+
 class Manifest:
-    """What describes one backup."""
+    """What describes one backup: `logical` or `physical`, as the backup is."""
 
     def __init__(self, facts: Facts, backup: str) -> None:
         self.name = facts.origin
         require(facts.number("version") == 1, f"{self.name} has version {facts.number('version')}, not known here")
         require(facts.text("id") == backup, f"{self.name} is that of another backup, {facts.text('id')!r}")
-        require(facts.text("kind") == "logical", f"{self.name} is of kind {facts.text('kind')!r}, not known here")
-        self.logical = facts.object("logical")
+        kind = facts.text("kind")
+        require(kind in ("logical", "physical"), f"{self.name} is of kind {kind!r}, not known here")
+        self.physical = parse_physical(facts.object("physical")) if kind == "physical" else None
+        self.logical = facts.object("logical") if kind == "logical" else Facts({}, self.name)
         packs = facts.objects("packs")
         self.pack_sizes = {pack.hex("sha256", 32).hex(): pack.number("bytes") for pack in packs}
         require(len(self.pack_sizes) == len(packs), f"{self.name} is damaged: it names a pack twice")
-        tables = parse_tables(self.logical)
+        tables = parse_tables(self.logical) if kind == "logical" else None
         self.streams = [parse_stream(stream, tables) for stream in facts.objects("streams")]
-        names = [stream.name for stream in self.streams]
-        require(len(set(names)) == len(names), f"{self.name} is damaged: it has a stream twice")
-        for name in ARCHIVE_FILES:
-            require(name in names, f"{self.name} is damaged: it has no stream {name!r}")
+        self.by_name = {stream.name: stream for stream in self.streams}
+        require(len(self.by_name) == len(self.streams), f"{self.name} is damaged: it has a stream twice")
+        for name in ("files", "regions") if self.physical else ARCHIVE_FILES:
+            require(name in self.by_name, f"{self.name} is damaged: it has no stream {name!r}")
 
     @property
     def row_streams(self) -> list[Stream]:
@@ -733,6 +821,7 @@ class Backup:
                 facts = self._only_record(name, PROOF_MAGIC)
                 of_this = (facts.text("backup"), facts.hex("manifest_sha256", 32)) == (self.id, manifest_sha256)
                 require(of_this and facts.number("version") == 1, f"{name} is not a proof of this manifest")
+                require(facts.text("level") in LEVELS, f"{name} has an unknown level")
                 yield Proof(facts.text("level"), facts.text("outcome"), facts.text("at"))
             except Failure as failure:
                 say(f"ignored: {failure}")
@@ -857,6 +946,183 @@ def check_rows(content: bytes, entry: Entry, stream: str) -> None:
     """In COPY text a newline is the end of a row and nothing else, so rows can be counted."""
     fits = content.count(b"\n") == entry.rows and content.endswith(b"\n") != entry.continues
     require(fits, f"a chunk of {stream} is damaged: its rows are not those that its list counts")
+
+
+# --- the files of a cluster (section 9) ------------------------------------------------------------------------------
+
+CONTROL, LABEL, VERSION, TABLESPACE_MAP = "global/pg_control", "backup_label", "PG_VERSION", "tablespace_map"
+HELD_MAX_BYTES = 1 << 18  # of the two files that are not written where they come in the list
+LINE_MAX_BYTES = 1 << 16
+NAMES_AT_ONCE_BYTES = 8 * MEBIBYTE
+SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+
+
+class Node(NamedTuple):
+    """A file of the cluster, or a directory."""
+
+    path: str
+    mode: int
+    bytes: Optional[int]  # None of a directory
+
+
+def parse_node(line: bytes, origin: str) -> Node:
+    """One line of the list. Its path stays below whatever directory it is joined to."""
+    facts = Facts.parse(line, origin)
+    path, mode = facts.text("path"), facts.number("mode")
+    inside = all(part not in ("", ".", "..") for part in path.split("/"))
+    inside = inside and not any(unicodedata.category(character) == "Cc" for character in path)
+    require(inside, f"{origin} is damaged: {path!r} is not a path in a data directory")
+    require(mode <= 0o7777, f"{origin} is damaged: {mode} is not a mode")
+    return Node(path, mode, facts.number("bytes") if "bytes" in facts.value else None)
+
+
+def directories_above(path: str) -> Iterator[str]:
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
+
+
+def segment_number(name: str, segment_bytes: int) -> int:
+    """The number of a segment, counted from the beginning of all WAL, whatever its timeline."""
+    return int(name[8:16], 16) * ((1 << 32) // segment_bytes) + int(name[16:24], 16)
+
+
+def segment_name(timeline: int, number: int, segment_bytes: int) -> str:
+    each = (1 << 32) // segment_bytes
+    return f"{timeline:08X}{number // each:08X}{number % each:08X}"
+
+
+def map_oids(content: bytes) -> set[str]:
+    """The OIDs in a tablespace_map: a line for each, OID and path; what is not the end of a line is escaped."""
+    lines = [line for line in re.split(rb"(?<!\\)\n", content) if line]
+    found = [re.match(rb"[1-9][0-9]* ", line) for line in lines]
+    require(all(found), f"{TABLESPACE_MAP} is damaged: it has a line without an OID")
+    return {match[0].decode().strip() for match in found if match}
+
+
+class Cluster:
+    """The files of a physical backup. Both of its streams are read in step, and never held as a whole."""
+
+    def __init__(self, backup: Backup, facts: Physical) -> None:
+        self.backup, self.facts = backup, facts
+        self.files, self.regions = (backup.manifest.by_name[name] for name in ("files", "regions"))
+        self.oids = {str(oid) for oid in facts.tablespaces}
+        self.region_bytes = backup.keys.region_bytes
+        fits = 0 < self.region_bytes <= CHUNK_MAX_BYTES
+        require(fits, f"{HEAD_KEY} is damaged: its region_bytes are not those of a chunk")
+
+    def nodes(self) -> Iterator[Node]:
+        """The lines of the list."""
+        rest, number = b"", 0
+        for content in self.backup.content(self.files):
+            lines = (rest + content).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                number += 1
+                require(len(line) <= LINE_MAX_BYTES, f"line {number} of the list of files is damaged: it is too long")
+                yield parse_node(line, f"line {number} of the list of files")
+            require(len(rest) <= LINE_MAX_BYTES, f"line {number + 1} of the list of files is damaged: it is too long")
+        require(not rest, "the list of files is damaged: its last line does not end")
+
+    def entries(self) -> Iterator[Entry]:
+        return (entry for part in self.backup.lists(self.regions) for entry in part)
+
+    def entries_of(self, node: Node, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """Takes what belongs to a file off the entries of all; it must be taken to its end."""
+        left = node.bytes or 0
+        while left > 0:
+            length, entry = min(left, self.region_bytes), next(entries, None)
+            require(entry is not None, f"the list of regions is damaged: it ends within {node.path!r}")
+            fits = entry.place.plain_bytes == length
+            require(fits, f"the list of regions is damaged: a region of {node.path!r} does not have {length} bytes")
+            left -= length
+            yield entry
+
+    def check(self) -> None:
+        """Everything about the files that can be known before one is written."""
+        self._check_names()
+        entries, needed = self.entries(), {CONTROL, LABEL, VERSION}
+        if self.oids:
+            needed.add(TABLESPACE_MAP)
+        segments: set[int] = set()
+        for node in self.nodes():
+            mine = self.entries_of(node, entries)
+            if node.path in (CONTROL, TABLESPACE_MAP):
+                require((node.bytes or 0) <= HELD_MAX_BYTES, f"{node.path} is too long to be one")
+            if node.path == TABLESPACE_MAP:
+                found = map_oids(b"".join(map(self.backup.chunk, mine)))
+                require(found == self.oids, f"{TABLESPACE_MAP} has other tablespaces than {self.backup.manifest.name}")
+            for _entry in mine:
+                pass
+            if node.bytes:
+                needed.discard(node.path)
+            self._check_place(node)
+            match = SEGMENT.fullmatch(node.path.removeprefix("pg_wal/")) if node.path.startswith("pg_wal/") else None
+            if match and node.bytes == self.facts.segment_bytes and int(match[1], 16) >= self.facts.timeline:
+                segments.add(segment_number(match[0], self.facts.segment_bytes))
+        require(next(entries, None) is None, "the list of regions is damaged: it goes on behind the last file")
+        for path in sorted(needed):
+            raise Failure(f"the list of files is damaged: a cluster does not start without {path}")
+        for number in self.facts.segments:
+            name = segment_name(self.facts.timeline, number, self.facts.segment_bytes)
+            require(number in segments, f"the list of files is damaged: it lacks pg_wal/{name}, which the start needs")
+
+    def _check_place(self, node: Node) -> None:
+        """A file must not be where something else will be."""
+        link = node.path.removeprefix("pg_tblspc/")
+        clear = node.bytes is None or link == node.path or link not in self.oids
+        require(clear, f"the list of files is damaged: {node.path} is a file, and a tablespace")
+        require(node.path != "postmaster.pid", f"the list of files is damaged: {node.path} is that of a running server")
+
+    def _check_names(self) -> None:
+        """No path occurs twice, and none is below a file. Each pass looks at a part of the names only, so that memory
+        does not grow with their number."""
+        parts = 1 + self.files.plain_bytes // NAMES_AT_ONCE_BYTES
+        for part in range(parts):
+            is_file: dict[str, bool] = {}
+            above: set[str] = set()
+            for node in self.nodes():
+                if zlib.crc32(node.path.encode()) % parts == part:
+                    require(node.path not in is_file, f"the list of files is damaged: it has {node.path!r} twice")
+                    is_file[node.path] = node.bytes is not None
+                above.update(name for name in directories_above(node.path) if zlib.crc32(name.encode()) % parts == part)
+            for name in sorted(above):
+                require(not is_file.get(name), f"the list of files is damaged: {name!r} is a file with files below it")
+
+    def place(self, path: str) -> str:
+        """Where a path of the list goes, below OUT_DIR: what is in a tablespace goes where its link will lead."""
+        parts = path.split("/")
+        if parts[0] == "pg_tblspc" and len(parts) > 1 and parts[1] in self.oids:
+            return "/".join(["tablespaces", *parts[1:]])
+        return f"data/{path}"
+
+    def write(self, output: Output) -> None:
+        """Writes all files. Before the last one, no server takes the directory for a cluster."""
+        entries, held, written = self.entries(), [], 0
+        for name in ("data", *(f"tablespaces/{oid}" for oid in sorted(self.oids))):
+            output.directory(name)
+        for node in self.nodes():
+            name, mine = self.place(node.path), self.entries_of(node, entries)
+            if node.bytes is None:
+                output.directory(name, node.mode)
+            elif node.path in (CONTROL, TABLESPACE_MAP):
+                held.append((node, list(mine)))
+            else:
+                output.file(name, map(self.backup.chunk, mine), node.mode)
+            before, written = written, written + (node.bytes or 0)
+            if written >> 30 > before >> 30:
+                say(f"written: {written >> 30} GiB of {self.regions.plain_bytes >> 30}")
+        for oid in sorted(self.oids):
+            output.link(f"data/pg_tblspc/{oid}", f"tablespaces/{oid}")
+        for node, mine in sorted(held, key=lambda pair: pair[0].path == CONTROL):
+            content = iter([self._map(output)]) if node.path == TABLESPACE_MAP else map(self.backup.chunk, mine)
+            output.file(self.place(node.path), content, node.mode)
+
+    def _map(self, output: Output) -> bytes:
+        """The tablespace_map with the new places."""
+        places = ((oid, os.fsencode(output.absolute(f"tablespaces/{oid}"))) for oid in sorted(self.oids, key=int))
+        return b"".join(b"%s %s\n" % (oid.encode(), re.sub(rb"([\\\r\n])", rb"\\\1", path)) for oid, path in places)
 
 
 # --- load.sh ---------------------------------------------------------------------------------------------------------
@@ -1114,6 +1380,561 @@ def load_script(backup: str, manifest: Manifest) -> str:
     return "".join([*parts, LOAD_TAIL])
 
 
+# --- WAL (section 15) ------------------------------------------------------------------------------------------------
+
+WAL_NAME = re.compile(r"([0-9A-F]{8})(?:[0-9A-F]{16}(?:\.partial|\.[0-9A-F]{8}\.backup)?|\.history)")
+WAL_PIECE = re.compile(r"([0-9A-F]{24})\.([0-9A-F]{8})\.piece")
+WAL_TEXT_MAX_BYTES = MEBIBYTE
+PAGE_HEADER = struct.Struct("<HHIQIIQII")
+LONG_HEADER = 2
+HISTORY_LINE = re.compile(r"\s*([0-9]{1,10})\s+([0-9A-F]{1,8})/([0-9A-F]{1,8})(?:\s.*)?")
+
+
+class WalHead(NamedTuple):
+    """What an object of WAL says that it holds."""
+
+    name: str
+    system: int
+    timeline: int
+    segment_bytes: int  # 0 of what is no segment
+    offset: int
+    bytes: int
+    archived_at: str
+
+
+def parse_wal_head(content: bytes, origin: str) -> WalHead:
+    facts = Facts.parse(content, origin)
+    require(facts.number("version") == 1, f"{origin} is of a version that is not known here")
+    name, system, timeline = facts.text("name"), facts.text("system_id"), facts.number("timeline")
+    sized = facts.value.get("segment_bytes") is not None
+    size, offset, length = facts.number("segment_bytes") if sized else 0, facts.number("offset"), facts.number("bytes")
+    match = WAL_NAME.fullmatch(name)
+    fits = match is not None and int(match[1], 16) == timeline and re.fullmatch(r"0|[1-9][0-9]*", system) is not None
+    if name.endswith((".history", ".backup")):
+        fits = fits and not sized and offset == 0 and length <= WAL_TEXT_MAX_BYTES
+    else:
+        fits = fits and size in SEGMENT_SIZES and 0 < length <= size - offset
+        fits = fits and (length == size or not name.endswith(".partial"))
+    require(fits, f"{origin} contradicts itself")
+    return WalHead(name, int(system), timeline, size, offset, length, facts.text("archived_at"))
+
+
+class WalObject:
+    """An object of WAL, open for reading in any order."""
+
+    def __init__(self, store: Store, key: str, keys: Keys, verify_ids: bool) -> None:
+        self.key, self.id_key = key, keys.chunk_id_key if verify_ids else None
+        self.file = store.open(key)
+        try:
+            self.container = Container(self.file, key, WAL_MAGIC, keys)
+            self._require(self.container.size <= WAL_MAX_BYTES, f"it is longer than {WAL_MAX_BYTES} bytes")
+            records = self.container.walk()
+            kinds = [record.type for record in records]
+            self._require(kinds[:1] == [WAL_HEAD] and WAL_HEAD not in kinds[1:], "it does not have one head")
+            self._require(records[0].codec == STORED, "its head is compressed")
+            self.head = parse_wal_head(self._plain(records[0]), f"the head of {key}")
+            self.chunks = records[1:]
+            self._check()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _check(self) -> None:
+        """The object is at its key, and as long as its head says."""
+        head, rest = self.head, self.head.bytes
+        named = f"wal/{head.system}/{head.timeline:08X}/{head.name}"
+        piece = WAL_PIECE.fullmatch(self.key.rsplit("/", 1)[1])
+        if piece:
+            here = bool(head.segment_bytes) and self.key == f"{named}.{head.offset:08X}.piece"
+        else:
+            here = self.key == f"{named}.wal" and head.offset == 0 and head.bytes >= head.segment_bytes
+        self._require(here, f"it is {head.name} of the cluster {head.system}, from byte {head.offset} on")
+        for chunk in self.chunks:
+            self._require(chunk.plain_bytes == min(rest, WAL_CHUNK_BYTES) > 0, "a chunk has a wrong length")
+            rest -= chunk.plain_bytes
+        self._require(rest == 0, "it lacks its last chunks")
+
+    def __enter__(self) -> WalObject:
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self.file.close()
+
+    def _require(self, condition: bool, why: str) -> None:
+        require(condition, f"{self.key} is damaged: {why}")
+
+    def _plain(self, record: Record) -> bytes:
+        content = self.container.plaintext(record)
+        if self.id_key is not None:
+            genuine = hmac.compare_digest(chunk_id(self.id_key, content), record.id)
+            self._require(genuine, f"the chunk at byte {record.offset} does not have its id")
+        return content
+
+    def _chunk(self, number: int) -> bytes:
+        """One chunk; that of a first page only if the page is that of this segment."""
+        content = self._plain(self.chunks[number])
+        if number == 0 and self.head.segment_bytes and self.head.offset == 0 and len(content) >= PAGE_HEADER.size:
+            self._require(begins(content, self.head), "it begins with the first page of another segment")
+        return content
+
+    def content(self) -> Iterator[bytes]:
+        return map(self._chunk, range(len(self.chunks)))
+
+    def between(self, start: int, end: int) -> bytes:
+        """The bytes from one offset in the segment to another, which must be in the object and not far apart."""
+        first, last = (start - self.head.offset) // WAL_CHUNK_BYTES, (end - 1 - self.head.offset) // WAL_CHUNK_BYTES
+        content = b"".join(self._chunk(number) for number in range(first, last + 1))
+        skip = start - self.head.offset - first * WAL_CHUNK_BYTES
+        return content[skip : skip + end - start]
+
+
+def begins(content: bytes, head: WalHead) -> bool:
+    """Whether these bytes begin as the segment of this head does."""
+    magic, flags, timeline, position, _, _, system, size, _ = PAGE_HEADER.unpack_from(content)
+    is_first = magic >> 8 == 0xD1 and flags & LONG_HEADER != 0 and timeline <= head.timeline
+    place = segment_number(head.name, head.segment_bytes) * head.segment_bytes
+    return is_first and (position, system, size) == (place, head.system, head.segment_bytes)
+
+
+class Part(NamedTuple):
+    """Bytes of a segment that a piece of it has, by offsets in the segment."""
+
+    start: int
+    end: int
+    key: str
+    segment_bytes: int
+
+
+class Archive:
+    """The WAL of one cluster, by its names alone: objects are opened when they are needed, and one or two at a time."""
+
+    def __init__(self, store: Store, keys: Keys, system: int, verify_ids: bool = False) -> None:
+        self.store, self.keys, self.verify_ids = store, keys, verify_ids
+        self.whole: dict[str, str] = {}  # keys by name
+        self.pieces: dict[str, list[str]] = {}  # keys by name of segment, in the order of offsets
+        root = f"wal/{system}"
+        for timeline in store.names(root):
+            for file in store.names(f"{root}/{timeline}"):
+                name, piece = file[: -len(".wal")], WAL_PIECE.fullmatch(file)
+                if piece:
+                    self.pieces.setdefault(piece[1], []).append(f"{root}/{timeline}/{file}")
+                elif file.endswith(".wal") and WAL_NAME.fullmatch(name):
+                    require(name not in self.whole, f"{root} is damaged: {name} is there twice")
+                    self.whole[name] = f"{root}/{timeline}/{file}"
+
+    def open(self, key: str) -> WalObject:
+        return WalObject(self.store, key, self.keys, self.verify_ids)
+
+    def histories(self) -> list[str]:
+        return sorted(name for name in self.whole if name.endswith(".history"))
+
+    def ends(self) -> list[str]:
+        """The segments that are not there as a whole, and behind which nothing is there on their timelines."""
+        names = (name[:24] for name in self.whole if not name.endswith((".history", ".backup")))
+        last: dict[str, str] = {}
+        for name in (*names, *self.pieces):
+            last[name[:8]] = max(name, last.get(name[:8], ""))
+        return sorted(name for name in last.values() if name not in self.whole)
+
+    def known(self, name: str) -> list[Part]:
+        """What the pieces of a segment have of it from its start on, up to the first gap. Where pieces overlap, they
+        must hold the same."""
+        parts: list[Part] = []
+        end = 0
+        for key in sorted(self.pieces[name]):
+            with self.open(key) as piece:
+                start, stop = piece.head.offset, piece.head.offset + piece.head.bytes
+                if start > end:
+                    say(f"{key} and what is behind it is of no use: there is nothing from byte {end} on")
+                    break
+                size = piece.head.segment_bytes
+                same = not parts or parts[0].segment_bytes == size
+                require(same, f"{key} contradicts another piece: they are of segments of different lengths")
+                for part in reversed(parts):
+                    if part.end <= start:
+                        break
+                    self._compare(piece, part, max(start, part.start), min(stop, part.end))
+            if stop > end:
+                parts.append(Part(end, stop, key, size))
+                end = stop
+        return parts
+
+    def _compare(self, piece: WalObject, part: Part, start: int, end: int) -> None:
+        with self.open(part.key) as other:
+            for at in range(start, end, WAL_CHUNK_BYTES):
+                upto = min(end, at + WAL_CHUNK_BYTES)
+                same = piece.between(at, upto) == other.between(at, upto)
+                require(same, f"{piece.key} contradicts another piece, {part.key}")
+
+    def joined(self, parts: list[Part]) -> Iterator[bytes]:
+        """The bytes of these pieces, and zeros up to the end of the segment."""
+        for part in parts:
+            with self.open(part.key) as piece:
+                for at in range(part.start, part.end, WAL_CHUNK_BYTES):
+                    yield piece.between(at, min(part.end, at + WAL_CHUNK_BYTES))
+        end, size = parts[-1].end, parts[-1].segment_bytes
+        for at in range(end, size, WAL_CHUNK_BYTES):
+            yield bytes(min(WAL_CHUNK_BYTES, size - at))
+
+
+class Switch(NamedTuple):
+    """A line of a history: where another timeline left its parent."""
+
+    parent: int
+    lsn: int
+
+
+def parse_history(content: bytes, name: str) -> list[Switch]:
+    switches = []
+    for line in content.decode("utf-8", "replace").splitlines():
+        match = HISTORY_LINE.fullmatch(line)
+        require(match is not None or not line.strip() or line.lstrip().startswith("#"), f"{name} is no history")
+        if match:
+            switches.append(Switch(int(match[1]), int(match[2], 16) << 32 | int(match[3], 16)))
+    return switches
+
+
+class Replay:
+    """The archived WAL that a server needs to go on from a physical backup, as files for its restore_command."""
+
+    def __init__(self, archive: Archive, facts: Physical, until: Optional[str]) -> None:
+        self.archive, self.facts, self.size = archive, facts, facts.segment_bytes
+        self.first, self.last = facts.segments.start, segment_number(until, self.size) if until else 1 << 64
+        if self.last < facts.segments.stop - 1:
+            needed = segment_name(facts.timeline, facts.segments.stop - 1, self.size)
+            raise Failure(f"{until} is before {needed}, in which the backup ends", EXIT_USAGE)
+        segments = (name for name in archive.whole if not name.endswith((".history", ".backup")))
+        self.whole = sorted(filter(self._is_between, segments))
+        self.joined: dict[str, list[Part]] = {}
+        self.cut_off: list[str] = []  # of these there is a .partial only
+        self.histories: dict[int, list[Switch]] = {}
+        self.times: dict[str, str] = {}
+
+    def _is_between(self, name: str) -> bool:
+        return self.first <= segment_number(name, self.size) <= self.last
+
+    def check(self) -> None:
+        """Reads every object that will be written, to its end."""
+        for name in self.archive.histories():
+            with self.archive.open(self.archive.whole[name]) as history:
+                self.histories[history.head.timeline] = parse_history(b"".join(history.content()), history.key)
+        for name in self.whole:
+            with self.archive.open(self.archive.whole[name]) as segment:
+                self._note(segment, name[:24])
+                for _content in segment.content():
+                    pass
+        for name in filter(self._is_between, self.archive.ends()):
+            parts = self.archive.known(name) if name in self.archive.pieces else []
+            for part in parts:
+                with self.archive.open(part.key) as piece:
+                    self._note(piece, name)
+            if parts:
+                self.joined[name] = parts
+                for _content in self.archive.joined(parts):
+                    pass
+            elif f"{name}.partial" in self.archive.whole:
+                self.cut_off.append(name)
+
+    def _note(self, segment: WalObject, name: str) -> None:
+        size = segment.head.segment_bytes
+        require(size == self.size, f"{segment.key} is of a segment of {size} bytes, the backup has {self.size}")
+        self.times[name] = segment.head.archived_at
+
+    def write(self, output: Output) -> None:
+        output.directory("wal")
+        copies = {name: name for name in (*self.archive.histories(), *self.whole)}
+        copies.update({name: f"{name}.partial" for name in self.cut_off})
+        for name, source in copies.items():
+            with self.archive.open(self.archive.whole[source]) as segment:
+                output.file(f"wal/{name}", segment.content())
+        for name, parts in self.joined.items():
+            output.file(f"wal/{name}", self.archive.joined(parts))
+
+    @property
+    def segments(self) -> list[str]:
+        """The segments that there will be for a server to ask for."""
+        return sorted([*filter(SEGMENT.fullmatch, self.whole), *self.joined, *self.cut_off])
+
+    @property
+    def timeline(self) -> int:
+        """The newest timeline that left that of the backup after its end, or left one that did; else its own."""
+        own, stop = self.facts.timeline, self.facts.stop
+        after = [
+            timeline
+            for timeline, history in self.histories.items()
+            if any(switch.parent == own and switch.lsn >= stop for switch in history)
+        ]
+        return max(after, default=own)
+
+    def way(self) -> Iterator[tuple[int, int, Optional[int]]]:
+        """The timelines that a server goes along, each with its first segment and the first that is not its own."""
+        first, target, on_it = self.first, self.timeline, False
+        for switch in self.histories[target] if target != self.facts.timeline else []:
+            on_it = on_it or switch.parent == self.facts.timeline
+            if on_it:
+                # The segment in which a timeline begins is its own, with a copy of what came before.
+                yield switch.parent, first, switch.lsn // self.size
+                first = switch.lsn // self.size
+        yield target, first, None
+
+    def reach(self) -> tuple[str, list[tuple[str, str]]]:
+        """The last segment up to which nothing is missing, and the first and last segment of every gap."""
+        there: dict[int, set[int]] = {self.facts.timeline: set(self.facts.segments)}
+        for name in self.segments:
+            there.setdefault(int(name[:8], 16), set()).add(segment_number(name, self.size))
+        reached, gaps = "", []
+        for timeline, first, end in self.way():
+            own = sorted(it for it in there.get(timeline, ()) if first <= it and (end is None or it < end))
+            for number in (*own, *([] if end is None else [end])):
+                if first < number:
+                    gaps.append(tuple(segment_name(timeline, it, self.size) for it in (first, number - 1)))
+                if not gaps and number != end:
+                    reached = segment_name(timeline, number, self.size)
+                first = number + 1
+        return reached, gaps
+
+
+# --- start.sh --------------------------------------------------------------------------------------------------------
+
+START = r"""#!/bin/sh
+# Starts a recovered cluster with stock PostgreSQL commands: postgres, pg_ctl, pg_controldata.
+#
+#     ./start.sh [--bin DIR] [TARGET] [-- option of postgres…]
+#
+# Without a target the cluster is as it was at the end of the backup. With one, the archived WAL in wal/ is replayed up
+# to a later moment, and the cluster then goes on as a timeline of its own:
+#
+#     --target-time T    up to this time, such as '2026-11-23 12:00:00+00' (say the time zone)
+#     --target-lsn L     up to this position in WAL, such as 0/3000148
+#     --immediate        no further than the end of the backup
+#     --latest           all WAL that there is
+#     --timeline N       along this timeline, where the one chosen below is not meant
+#
+# The server runs for its owner alone: on a socket in this directory, not on the network, and it neither archives nor
+# subscribes to anything, whatever its configuration says. DIR holds the programs; without it they are looked for.
+set -eu
+umask 077
+
+backup=@BACKUP@
+timeline=@TIMELINE@
+
+usage() {
+    sed -n '4,13s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+fail() {
+    printf 'start.sh: %s\n' "$@" >&2
+    exit 1
+}
+
+bin='' target=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --bin | --timeline | --target-time | --target-lsn) [ $# -ge 2 ] || usage ;;
+    esac
+    case $1 in
+        --target-* | --immediate | --latest) [ -z "$target" ] || usage ;;
+    esac
+    case $1 in
+        --bin) bin=$2 && shift ;;
+        --timeline) timeline=$2 && shift ;;
+        --target-time)
+            # So early a server does not know the names of time zones, and not Z.
+            case $2 in *Z) time=${2%Z}+00 ;; *) time=$2 ;; esac
+            target="recovery_target_time = '$time'" && shift
+            ;;
+        --target-lsn) target="recovery_target_lsn = '$2'" && shift ;;
+        --immediate) target="recovery_target = 'immediate'" ;;
+        --latest) target="recovery_target = ''" ;;
+        --) shift && break ;;
+        *) usage ;;
+    esac
+    shift
+done
+# None of these needs a character that would have to be quoted.
+case $target in
+    *[!-A-Za-z0-9_\ :./+=\']* | *\'*\'*\'*) usage ;;
+esac
+case $timeline in
+    '' | *[!0-9]*) [ "$timeline" = latest ] || [ "$timeline" = current ] || usage ;;
+esac
+
+cd -- "$(dirname -- "$0")"
+here=$(pwd -P)
+
+quoted() {
+    printf '%s.' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\.\$/'/"
+}
+
+if [ "$(id -u)" = 0 ]; then
+    fail 'PostgreSQL refuses to run as root. Give the files to another user, who must be able to pass the directories' \
+        'above them, and start as that user:' \
+        "    chown -R postgres: $(quoted "$here") && runuser -u postgres -- $(quoted "$here/start.sh")"
+fi
+[ -n "$(find data -prune -user "$(id -u)")" ] ||
+    fail "data belongs to another user than $(id -un); only its owner can start the server" \
+    "    chown -R $(id -un): $(quoted "$here")          (as root)"
+
+# The programs must be of the major version of the files. A directory may have links to some of them.
+major=$(cat data/PG_VERSION)
+version=''
+found=''
+
+# try DIRECTORY: takes it if it has what is needed, or if the directory has that its postgres is a link to.
+try() {
+    program=$(readlink -f -- "$1/postgres") && [ -x "$program" ] || return 0
+    version=$("$program" --version 2>/dev/null | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+    for directory in "${program%/*}" "$1"; do
+        if [ "$version" = "$major" ] && [ -x "$directory/pg_ctl" ] && [ -x "$directory/pg_controldata" ]; then
+            found=$directory
+        fi
+    done
+}
+
+if [ -n "$bin" ]; then
+    try "$bin"
+    [ -n "$found" ] || fail "$bin has no PostgreSQL $major, which these files need (${version:-nothing} is there)"
+else
+    in_path=$(command -v postgres || echo /)
+    for place in "${in_path%/*}" "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" /usr/local/pgsql/bin; do
+        [ -n "$found" ] || try "$place"
+    done
+    [ -n "$found" ] || fail "these files need PostgreSQL $major, which is not here" \
+        "install it (apt-get install postgresql-$major), or say where it is: --bin DIR"
+fi
+if "$found/pg_ctl" status -D data >/dev/null 2>&1; then
+    fail "the server runs already; to stop it: $(quoted "$found/pg_ctl") -D $(quoted "$here/data") stop"
+fi
+
+# Tablespaces are where this directory is now, wherever it was written.
+newline='
+'
+rm -f data/map.new
+for space in tablespaces/*; do
+    [ -d "$space" ] || continue
+    case $here in
+        *"$newline"*) fail 'tablespaces cannot be found below a directory with a newline in its name' ;;
+    esac
+    ln -sfn "$here/$space" "data/pg_tblspc/${space#tablespaces/}"
+    if [ -f data/tablespace_map ]; then
+        printf '%s %s\n' "${space#tablespaces/}" "$(printf '%s' "$here/$space" | sed 's/\\/\\\\/g')" >> data/map.new
+    fi
+done
+[ ! -f data/map.new ] || mv data/map.new data/tablespace_map
+
+if [ -f data/standby.signal ]; then
+    mv data/standby.signal data/standby.signal.off
+    echo 'start.sh: the backup is of a standby; data/standby.signal is now standby.signal.off'
+fi
+
+if [ -n "$target" ]; then
+    [ -f data/backup_label ] || [ -f data/recovery.signal ] ||
+        fail 'a server has run on these files; a target needs them as recover.py writes them'
+    case $target in
+        *immediate*) ;;
+        *) [ -d wal ] || fail 'there is no wal/ to replay: recover.py found none, or was told --no-wal' ;;
+    esac
+    # The chosen target comes last: a server refuses two, and takes an empty text for none.
+    cat >> data/postgresql.auto.conf <<END
+# written by start.sh
+restore_command = 'test -f "../wal/%f" && cp "../wal/%f" "%p"'
+recovery_target_timeline = '$timeline'
+recovery_target_action = 'promote'
+recovery_target_inclusive = 'on'
+recovery_target = ''
+recovery_target_name = ''
+recovery_target_xid = ''
+recovery_target_time = ''
+recovery_target_lsn = ''
+$target
+END
+    : > data/recovery.signal
+elif [ -f data/recovery.signal ]; then
+    echo 'start.sh: data/recovery.signal is there: the recovery goes on that was asked for before'
+fi
+
+# Where the configuration was kept elsewhere, as Debian does, the server gets its defaults, and room for what was open.
+config=data/postgresql.conf
+if [ ! -f "$config" ]; then
+    config=minimal.conf
+    echo "start.sh: the backup has no postgresql.conf (it was kept elsewhere); the server gets $here/$config"
+    LC_ALL=C "$found/pg_controldata" -D data |
+        sed -n 's/^\(max_[a-z_]*\)xacts\{0,1\} setting:/\1transactions setting:/
+                s/per_transactions/per_transaction/
+                s/^\(max_[a-z_]*\) setting: *\([0-9]*\)$/\1 = \2/p' > "$config"
+fi
+
+# Sockets have short names, and the setting is a list.
+sockets=$here
+case $sockets in
+    *[!A-Za-z0-9/._-]*) sockets='' ;;
+esac
+if [ ${#sockets} -gt 80 ] || [ -z "$sockets" ]; then
+    sockets=$(mktemp -d "${TMPDIR:-/tmp}/start-XXXXXX")
+fi
+echo 'local all all trust' > own-hba.conf
+
+options="-p 5432 -c config_file=$(quoted "$here/$config") -c data_directory=$(quoted "$here/data")"
+options="$options -c hba_file=$(quoted "$here/own-hba.conf") -c unix_socket_directories=$(quoted "$sockets")"
+options="$options -c external_pid_file=$(quoted "$here/server.pid")"
+for setting in listen_addresses= unix_socket_permissions=0700 unix_socket_group= ssl=off logging_collector=off \
+    log_destination=stderr lc_messages=C archive_mode=off hot_standby=off max_logical_replication_workers=0 \
+    huge_pages=try; do
+    options="$options -c $setting"
+done
+for option in "$@"; do
+    options="$options $(quoted "$option")"
+done
+
+failed() {
+    tail -n 15 server.log >&2
+    [ -z "$target" ] || echo 'start.sh: another target can be given' >&2
+    fail "the server did not start; its log is $here/server.log"
+}
+
+printf 'start.sh: %s: starting PostgreSQL %s on %s; replay may take a while\n' "$backup" "$major" "$here/data"
+: > server.log
+"$found/pg_ctl" start -D "$here/data" -w -t 604800 -s -l "$here/server.log" -o "$options" 2>/dev/null || failed
+# pg_ctl does not wait for the end of a recovery; the last line of this file says when the server is ready.
+until sed -n '8p' data/postmaster.pid 2>/dev/null | grep -q '^ready'; do
+    "$found/pg_ctl" status -D data >/dev/null || failed
+    sleep 1
+done
+sed -n 's/^.*LOG:  *\(recovery stopping .*\)$/start.sh: \1/p
+        s/^.*LOG:  *\(last completed transaction .*\)$/start.sh: \1/p
+        s/^.*LOG:  *\(selected new timeline .*\)$/start.sh: \1/p' server.log
+
+client="psql -h $(quoted "$sockets") -p 5432 -d postgres -U"
+cat <<END
+
+The server runs, for you alone. To look at it (as any role of the cluster) and to stop it:
+
+    $client postgres
+    $(quoted "$found/pg_ctl") -D $(quoted "$here/data") stop
+
+To put it into service: stop it, look through data/postgresql.conf and data/pg_hba.conf, which are those of the source,
+give it an archive of its own, and start it as usual.
+END
+if [ -n "$target" ]; then
+    cat <<END
+
+The recovery is over, and its settings do nothing any more. To remove them from data/postgresql.auto.conf:
+
+    for name in restore_command recovery_target recovery_target_action recovery_target_inclusive \\
+        recovery_target_lsn recovery_target_name recovery_target_time recovery_target_timeline recovery_target_xid
+    do
+        $client postgres -c "ALTER SYSTEM RESET \$name"
+    done
+END
+fi
+"""
+
+
+def start_script(backup: str, timeline: str) -> str:
+    return START.replace("@BACKUP@", backup).replace("@TIMELINE@", timeline)
+
+
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -1143,17 +1964,47 @@ class Output:
             os.fsync(file.fileno())
         os.rename(partial, final)
 
+    def directory(self, name: str, mode: int = 0o700) -> None:
+        """Makes a directory, or gives it its mode: for others never to write, and at most for the group to read."""
+        path = os.path.join(self.path, *name.split("/"))
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode & 0o750 | 0o700)
+
+    def file(self, name: str, pieces: Iterable[bytes], mode: int = 0o600) -> None:
+        """Writes a file under its own name at once; that all of them are whole is said by another that comes last."""
+        path = os.path.join(self.path, *name.split("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(path, flags, 0o600), "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fchmod(file.fileno(), mode & 0o640)
+            os.fsync(file.fileno())
+
+    def absolute(self, name: str) -> str:
+        return os.path.join(os.path.realpath(self.path), *name.split("/"))
+
+    def link(self, name: str, target: str) -> None:
+        """Makes a symbolic link to another name below OUT_DIR."""
+        path = os.path.join(self.path, *name.split("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.symlink(self.absolute(target), path)
+
 
 def say(text: str) -> None:
     print(f"recover.py: {text}", file=sys.stderr)
 
 
-def recover(backup: Backup, output_path: str) -> None:
+def recover(backup: Backup, output_path: str, replay: Optional[Replay]) -> None:
     """Checks everything, then writes everything."""
     manifest = backup.manifest
     backup.check_packs(say)
     say("checking lists")
     backup.check_lists()
+    if manifest.physical is not None:
+        recover_cluster(Cluster(backup, manifest.physical), output_path, replay)
+        return
     output = Output(output_path)
     for stream in manifest.streams:
         say(f"writing {stream.file} ({stream.plain_bytes} bytes)")
@@ -1161,24 +2012,108 @@ def recover(backup: Backup, output_path: str) -> None:
     output.write("load.sh", iter([load_script(backup.id, manifest).encode()]), mode=0o700)
 
 
-def instructions(backup: Backup, output_path: str) -> str:
-    here = shlex.quote(output_path)
+def proof_that_counts(newest_first: Iterator[Proof]) -> Optional[Proof]:
+    """Section 11: a lower level hides neither a proof nor a failed restore."""
+    newest, cleared = None, -1
+    for proof in newest_first:
+        level = LEVELS.index(proof.level)
+        if proof.outcome == "proven" or (proof.outcome == "failed" and level > cleared):
+            return proof
+        if proof.outcome != "failed":
+            newest, cleared = newest or proof, max(cleared, level)
+    return newest
+
+
+def find_wal(backup: Backup, no_wal: bool, until: Optional[str]) -> Optional[Replay]:
+    """The archived WAL of the cluster of a physical backup, where there is some and it is wanted."""
+    facts = backup.manifest.physical
+    if facts is None and (no_wal or until):
+        raise Failure("this backup is a logical one: it has no WAL to limit", EXIT_USAGE)
+    if facts is None or no_wal:
+        return None
+    archive = Archive(backup.store, backup.keys, facts.system_id, backup.verify_ids)
+    replay = Replay(archive, facts, until)
+    return replay if archive.whole or archive.pieces else None
+
+
+def recover_cluster(cluster: Cluster, output_path: str, replay: Optional[Replay]) -> None:
+    say("checking the list of files")
+    cluster.check()
+    timeline = "latest"
+    if replay is not None:
+        say(f"checking WAL ({len(replay.whole)} segments and what is unfinished)")
+        try:
+            replay.check()
+        except Failure as failure:
+            way_out = "--no-wal recovers the backup without WAL, --until SEGMENT with what comes before"
+            raise Failure(f"{failure}; {way_out}", failure.status) from None
+        timeline = str(replay.timeline) if replay.timeline != cluster.facts.timeline else "current"
+    output = Output(output_path)
+    if replay is not None:
+        say("writing wal")
+        replay.write(output)
+    say(f"writing data ({cluster.regions.plain_bytes} bytes)")
+    cluster.write(output)
+    output.write("start.sh", iter([start_script(cluster.backup.id, timeline).encode()]), mode=0o700)
+
+
+GAPS_SHOWN = 10
+
+
+def wal_instructions(replay: Optional[Replay]) -> list[str]:
+    """What moments can be reached."""
+    if replay is None:
+        return ["", "There is no archived WAL with it: the cluster will be as it was at the end of the backup."]
+    reached, gaps = replay.reach()
+    time = replay.times.get(reached)
+    when = f"that of {reached}, archived at {time}" if time else f"that of the backup, {reached}"
+    count = len(replay.segments)
+    lines = ["", f"wal/ has {count} segments. start.sh can replay them up to any moment; the last is {when}."]
+    if gaps:
+        lines += ["", "WARNING: WAL is missing. No later moment can be reached, although there is WAL behind it:"]
+        lines += [f"  {first}" + (f" to {last}" if last != first else "") for first, last in gaps[:GAPS_SHOWN]]
+        lines += [f"  and {len(gaps) - GAPS_SHOWN} more gaps"] if len(gaps) > GAPS_SHOWN else []
+    return lines
+
+
+BAD_PAGES_SHOWN = 20
+
+
+def cluster_instructions(backup: Backup, facts: Physical, output_path: str, replay: Optional[Replay]) -> list[str]:
+    here = shlex.quote(os.path.abspath(output_path))
     lines = [
+        f"{backup.id} is in {output_path}, as plaintext. To start it, with PostgreSQL {facts.major} installed:",
+        "",
+        "  1. as root, if you are: give it to the user that will run the server",
+        f"       chown -R postgres: {here}",
+        "  2. as that user (start.sh says what else it can do, such as replaying WAL up to a moment):",
+        f"       {here}/start.sh",
+        *wal_instructions(replay),
+    ]
+    if facts.bad_page_count:
+        lines += ["", f"WARNING: {facts.bad_page_count} pages had a wrong checksum when they were backed up:"]
+        lines += [f"  block {block} of {path!r}" for path, block in facts.bad_pages[:BAD_PAGES_SHOWN]]
+        more = facts.bad_page_count - min(len(facts.bad_pages), BAD_PAGES_SHOWN)
+        lines += [f"  and {more} more"] if more > 0 else []
+    return lines
+
+
+def instructions(backup: Backup, output_path: str, replay: Optional[Replay]) -> str:
+    here, physical = shlex.quote(output_path), backup.manifest.physical
+    lines = cluster_instructions(backup, physical, output_path, replay) if physical is not None else [
         f"{backup.id} is in {output_path}, as plaintext. To load it, with PGHOST, PGPORT and PGUSER set:",
         "",
         "  1. on a new server, the roles (errors that a role exists are harmless):",
         f"       psql -X -d postgres -f {here}/globals.sql",
         "  2. the database:",
         f"       {here}/load.sh NEWDB",
-    ]
-    proofs = list(backup.proofs())
-    if proofs:
-        # Levels below a restore prove nothing, so one of them does not hide an older restore.
-        proof = next((proof for proof in proofs if proof.level == "restore"), proofs[0])
+    ]  # fmt: skip
+    proof = proof_that_counts(backup.proofs())
+    if proof is not None:
         lines += ["", f"Its last verification, on {proof.at}: {proof.outcome} (level {proof.level})."]
     if backup.manifest.logical.value.get("globals_without_passwords"):
         lines += ["", "The roles have no passwords in this backup: the role that made it was not allowed to read them."]
-    if backup.manifest.is_filtered:
+    if physical is None and backup.manifest.is_filtered:
         filters = json.dumps(backup.manifest.logical.object("filters").value)
         lines += ["", f"This backup is NOT complete; it was made with filters: {filters}"]
     return "\n".join(lines)
@@ -1208,7 +2143,12 @@ def parse_arguments(arguments: Optional[list[str]]) -> argparse.Namespace:
     parser.add_argument("backup", metavar="BACKUP_ID", help="backup-YYYY-MM-DD-HHMMSS-xxxxxx")
     parser.add_argument("output", metavar="OUT_DIR", help="a directory that does not exist or is empty")
     parser.add_argument("--verify-ids", action="store_true", help="check chunk ids too (slow)")
+    limits = parser.add_mutually_exclusive_group()
+    limits.add_argument("--no-wal", action="store_true", help="leave out the archived WAL (physical backups)")
+    limits.add_argument("--until", metavar="SEGMENT", help="leave out the archived WAL behind this segment")
     options = parser.parse_args(arguments)
+    if options.until is not None and not SEGMENT.fullmatch(options.until):
+        parser.error(f"{options.until!r} is not the name of a WAL segment")
     if not BACKUP_ID.fullmatch(options.backup):
         parser.error(f"{options.backup!r} is not a backup id")
     return options
@@ -1220,8 +2160,9 @@ def main(arguments: Optional[list[str]] = None) -> int:
         holder_key = read_holder_key(os.environ)
         store = Store(options.repository)
         with Backup(store, open_keys(store, holder_key), options.backup, options.verify_ids) as backup:
-            recover(backup, options.output)
-            print(instructions(backup, options.output))
+            replay = find_wal(backup, options.no_wal, options.until)
+            recover(backup, options.output, replay)
+            print(instructions(backup, options.output, replay))
     except Failure as failure:
         say(str(failure))
         return failure.status

@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from tools import recover
-from tools.tests.sealing import BACKUP, HOLDER_KEY, Repository, Sample
+from tools.tests.sealing import BACKUP, HOLDER_KEY, REGION, ClusterSample, Repository, Sample
 
 RECOVER = Path(__file__).parent.parent / "recover.py"
 
@@ -29,6 +29,10 @@ class RecoverTest(unittest.TestCase):
     def sample(self, name="repository", change=None, **options):
         """A sample backup, stored in a new repository."""
         return Sample(self.repository(name, **options)).put(change)
+
+    def cluster(self, name="repository", **options):
+        """A sample of a physical backup, to be stored in a new repository."""
+        return ClusterSample(self.repository(name, region_bytes=REGION), **options)
 
     def run_recover(self, *options, key=HOLDER_KEY.hex(), backup=BACKUP, environment=None):
         """Runs recover.py within this process; returns its status and what it said."""

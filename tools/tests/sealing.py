@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from tools.recover import slow_blake3
+from tools.recover import chunk_id, fast_blake3, slow_blake3
 
 FULL, DELTA, LIST, MANIFEST, PROOF, TRAILER = 1, 2, 3, 4, 5, 127
 HOLDER_KEY = bytes(range(32))
@@ -65,6 +65,12 @@ class Container:
     def delta(self, plain, base, base_id):
         return self.record(DELTA, plain, bytes.fromhex(base_id) + compress(plain, base), 2)
 
+    def difference(self, plain, base, base_id):
+        """The same with codec 3: the exclusive or with the base, as far as that goes."""
+        rest = bytes(max(0, len(plain) - len(base)))
+        combined = bytes(own ^ other for own, other in zip(plain, base + rest))
+        return self.record(DELTA, plain, bytes.fromhex(base_id) + compress(combined), 3)
+
     def finish(self, count=None):
         """The bytes of the whole object, trailer included."""
         count = len(self.heads) if count is None else count
@@ -90,11 +96,33 @@ def chunk_list(entries, packs, magic=b"LIST"):
     return counts + b"".join(map(bytes.fromhex, packs)) + b"".join(entries)
 
 
+def wal_segment(number, timeline, system, size):
+    """A segment with the first page that it should have."""
+    header = struct.pack("<HHIQIIQII", 0xD110, 2, timeline, number * size, 0, 0, system, size, 8192)
+    return (header + number.to_bytes(1, "little") * size)[:size]
+
+
+def seal_wal(repository, name, content, system, size, offset=0, chunks=None, **changed):
+    """An object of WAL; `chunks` are where its chunks begin, `changed` members of its head."""
+    head = {"version": 1, "name": name, "system_id": str(system), "timeline": int(name[:8], 16)}
+    head["segment_bytes"] = None if name.endswith((".history", ".backup")) else size
+    head.update(offset=offset, bytes=len(content), archived_at="2026-11-23T12:00:00Z")
+    head.update(changed)
+    container = Container(repository, b"CHRVWALS")
+    text = json.dumps(head).encode()
+    starts = range(0, len(content), 1 << 20) if chunks is None else chunks
+    for kind, plain in ((6, text), *((7, content[at : at + (1 << 20)]) for at in starts)):
+        # Ids are looked at where they can be computed; in pure Python that takes too long here.
+        container.record(kind, plain, chunk_id=chunk_id(repository.chunk_id_key, plain) if fast_blake3 else bytes(32))
+    return container.finish()
+
+
 class Repository:
     """A repository in a directory, with its keys."""
 
-    def __init__(self, directory, epochs=1, holder_key=HOLDER_KEY):
+    def __init__(self, directory, epochs=1, holder_key=HOLDER_KEY, region_bytes=262144):
         self.directory = Path(directory)
+        self.region_bytes = region_bytes
         self.id = os.urandom(16)
         self.roots = {epoch: os.urandom(32) for epoch in range(1, epochs + 1)}
         self.chunk_id_key = derive(self.roots[1], self.id, b"chronavault v1 chunk id")
@@ -125,7 +153,7 @@ class Repository:
         sizes = {"min_bytes": 262144, "spread_bytes": 262144, "max_bytes": 1048576}
         head = {"format": "chronavault", "version": 1, "suite": 1, "repository_id": self.id.hex()}
         head["created_at"] = "2026-11-23T12:00:00Z"
-        head["chunking"] = {"rows": sizes, "archive": sizes, "region_bytes": 262144}
+        head["chunking"] = {"rows": sizes, "archive": sizes, "region_bytes": self.region_bytes}
         commitments = {
             epoch: derive(root, self.id, b"chronavault v1 commitment" + struct.pack("<I", epoch)).hex()
             for epoch, root in self.roots.items()
@@ -134,11 +162,15 @@ class Repository:
         head["epochs"] = [{"epoch": epoch, "commitment": text} for epoch, text in commitments.items()]
         message = "chronavault\nversion=1\nsuite=1\n"
         message += f"repository_id={self.id.hex()}\ncreated_at=2026-11-23T12:00:00Z\n"
-        message += "rows=262144,262144,1048576\narchive=262144,262144,1048576\nregion=262144\n"
+        message += "rows=262144,262144,1048576\narchive=262144,262144,1048576\n"
+        message += f"region={self.region_bytes}\n"
         message += "".join(f"epoch={epoch},{text}\n" for epoch, text in commitments.items())
         key = derive(self.roots[max(self.roots)], self.id, b"chronavault v1 head")
         head["head_mac"] = hmac.new(key, message.encode(), hashlib.sha256).hexdigest()
         return head
+
+    def pack_path(self, name):
+        return self.directory / f"packs/{name[:2]}/{name}.pack"
 
     def put_pack(self, container):
         """Finishes and stores a pack; returns its name."""
@@ -275,3 +307,124 @@ class Sample:
         container.full(json.dumps(proof).encode(), PROOF)
         self.repository.put(f"proofs/{BACKUP}/{name}.proof", container.finish())
         return self.repository.directory / f"proofs/{BACKUP}/{name}.proof"
+
+
+REGION = 4096
+SEGMENT_BYTES = 1 << 20
+SYSTEM_ID = 7312345678901234567
+PAGES = bytes(range(256)) * 16 * 3
+OLD_PAGES = b"\7" * 5000 + PAGES[5000:]
+CLUSTER_FILES = {
+    "PG_VERSION": b"15\n",
+    "base/5/1249": PAGES[:10000],  # regions of 4096, 4096 and 1808 bytes; see DIFFERENCES
+    "base/5/1259": PAGES,  # an exact multiple
+    "base/5/empty": b"",
+    "base/5/one more": PAGES[: 2 * REGION + 1],
+    "base/5/one region": PAGES[5 : 5 + REGION],
+    "base/5/sm\u00f6rg\u00e5s": b"x",
+    "global/pg_control": b"the control file" * 20,
+    "pg_tblspc/16385/PG_15_202209061/5/16390": PAGES[:4200],
+    "pg_xact/0000": bytes(8192),
+    "backup_label": b"START WAL LOCATION: 0/200028\n",
+    "tablespace_map": b"16385 /srv/fast\n",
+    "pg_wal/000000010000000000000002": bytes(SEGMENT_BYTES),
+}
+CLUSTER_DIRECTORIES = {"pg_notify": 0o700, "base": 0o750, "pg_wal": 0o777, "pg_tblspc": 0o700}
+# Stored as differences, by file and number of the region: to a base of the same length, a shorter and a longer one.
+DIFFERENCES = {
+    ("base/5/1249", 0): OLD_PAGES[:REGION],
+    ("base/5/1249", 1): OLD_PAGES[REGION:6000],
+    ("base/5/1249", 2): OLD_PAGES[2 * REGION :],
+}
+
+
+class ClusterSample:
+    """A small physical backup with files of all lengths and differences to bases of all lengths. Its parts can be
+    changed before `put`: `lines` are those of the list of files, `entries` those of all regions."""
+
+    def __init__(self, repository, files=None, differences=None):
+        self.repository, self.contents = repository, dict(CLUSTER_FILES if files is None else files)
+        self.differences = DIFFERENCES if differences is None else differences
+        self.old, self.new, self.known = Container(repository), Container(repository), {}
+        self.lines = [{"path": path, "mode": mode} for path, mode in CLUSTER_DIRECTORIES.items()]
+        self.lines += [{"path": path, "mode": 0o600, "bytes": len(it)} for path, it in self.contents.items()]
+        self.regions = [region for path, it in self.contents.items() for region in self._regions(path, it)]
+        self.packs = []
+        for container, places in ((self.old, True), (self.new, False)):
+            if not container.heads:
+                continue
+            name = repository.put_pack(container)
+            self.packs.append(name)
+            for (is_base, _), place in self.known.items():
+                if is_base == places:
+                    place["pack"] = name
+        self.entries = [self.entry(region) for region in self.regions]
+
+    def _chunk(self, content, is_base=False):
+        """The place of a full chunk; the same bytes are stored once."""
+        if (is_base, content) not in self.known:
+            container = self.old if is_base else self.new
+            self.known[is_base, content] = container.full(content, compressed=len(content) != REGION)
+        return self.known[is_base, content]
+
+    def _regions(self, path, content):
+        for number, at in enumerate(range(0, len(content), self.repository.region_bytes)):
+            region = content[at : at + self.repository.region_bytes]
+            base = self.differences.get((path, number))
+            if base is None:
+                yield self._chunk(region), None
+            else:
+                place = self._chunk(base, is_base=True)
+                difference = self.new.difference(region, base, place["id"])
+                self.known[False, (path, number)] = difference
+                yield difference, place
+
+    def entry(self, region, **changes):
+        place, base = region
+        return entry(place, self.packs, **{"flags": 1 if base else 0, "base": base, **changes})
+
+    def text(self):
+        """The list of files."""
+        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.lines).encode()
+
+    def physical(self):
+        physical = {"system_identifier": str(SYSTEM_ID), "server_version": 150018, "timeline": 1}
+        physical.update(start_lsn="0/200028", stop_lsn="0/200100", wal_segment_bytes=SEGMENT_BYTES, block_bytes=8192)
+        physical.update(data_checksums=True, from_standby=False, method="base_backup")
+        physical.update(tablespaces=[{"oid": 16385, "location": "/srv/fast"}], files=len(self.contents))
+        return physical
+
+    def manifest(self, text=None):
+        """The manifest as it should be; stores the lists on the way, and another text for the list of files."""
+        text, container = self.text() if text is None else text, Container(self.repository)
+        # Chunks that end within a line, and lists that end within a file.
+        places = [container.full(text[at : at + 150]) for at in range(0, len(text), 150)]
+        name = self.repository.put_pack(container)
+        for place in places:
+            place["pack"] = name
+        lists = Container(self.repository)
+        files = [lists.full(chunk_list([entry(place, [name]) for place in places], [name]), LIST)]
+        parts = [self.entries[at : at + 7] for at in range(0, 49, 7)] + [self.entries[49:]]
+        regions = [lists.full(chunk_list(part, self.packs), LIST) for part in parts]
+        pack = self.repository.put_pack(lists)
+        for place in (*files, *regions):
+            place["pack"] = pack
+        size = sum(struct.unpack_from("<I", one, 12)[0] for one in self.entries)
+        streams = [
+            {"name": "files", "kind": "archive", "plain_bytes": len(text), "entries": len(places), "lists": files},
+            {"name": "regions", "kind": "regions", "plain_bytes": size, "entries": len(self.entries), "lists": regions},
+        ]
+        streams[0]["sha256"] = hashlib.sha256(text).hexdigest()
+        names = [*self.packs, name, pack]
+        packs = [{"sha256": it, "bytes": len(self.repository.pack_path(it).read_bytes())} for it in names]
+        manifest = {"version": 1, "id": BACKUP, "kind": "physical", "source": "books", "packs": packs}
+        manifest.update(streams=streams, physical=self.physical(), snapshot_at="2026-11-23T12:00:05Z")
+        return copy.deepcopy(manifest)
+
+    def put(self, change=None, text=None):
+        """Stores the manifest, after `change` had its way with it."""
+        manifest = self.manifest(text)
+        if change is not None:
+            change(manifest)
+        self.repository.put_manifest(manifest)
+        return self

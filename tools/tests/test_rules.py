@@ -50,12 +50,15 @@ class Containers(RecoverTest):
             (dict(kind=FULL, plain=b"x", codec=3), "codec 3"),
             (dict(kind=FULL, plain=b"x", body=bytes(32) + compress(b"x"), codec=2), "codec 2"),
             (dict(kind=LIST, plain=b"x", body=bytes(32) + compress(b"x"), codec=2), "codec 2"),
+            (dict(kind=LIST, plain=b"x", body=bytes(32) + compress(b"x"), codec=3), "codec 3"),
+            (dict(kind=DELTA, plain=b"x", body=bytes(32) + compress(b"x"), codec=4), "codec 4"),
             (dict(kind=DELTA, plain=b"x"), "codec 0"),
             (dict(kind=FULL, plain=b"x", zero=1), "no record"),
             (dict(kind=FULL, plain=b"x", index=1), "out of order"),
             (dict(kind=FULL, plain=b"x", plain_bytes=2), "contradict"),
             (dict(kind=FULL, plain=b"x", body=b"", codec=1), "contradict"),
             (dict(kind=DELTA, plain=b"x", body=bytes(32), codec=2), "contradict"),
+            (dict(kind=DELTA, plain=b"x", body=bytes(32), codec=3), "contradict"),
             (dict(kind=FULL, plain=b"x", body=b"x" * 100, codec=1, plain_bytes=(64 << 20) + 1), "larger than a chunk"),
         ]
         for record, words in cases:
@@ -94,6 +97,27 @@ class Containers(RecoverTest):
         named = bytes.fromhex("ab" * 32)
         self.assertEqual(self.read(content, base=OLD_ROWS, base_id=named), [NEW_ROWS])
         self.assert_refused(content, "another base", base=OLD_ROWS, base_id=bytes(32))
+
+    def test_a_difference_goes_as_far_as_its_base(self):
+        page = bytes(range(256)) * 32
+        changed = page[:100] + b"changed" + page[107:]
+        for base in (page, page[:5000], page + b"a longer base", page[:1], b""):
+            container = Container(self.owner)
+            container.difference(changed, base, "ab" * 32)
+            content, named = container.finish(), bytes.fromhex("ab" * 32)
+            self.assertEqual(self.read(content, base=base, base_id=named), [changed], len(base))
+            self.assert_refused(content, "another base", base=base, base_id=bytes(32))
+            self.assert_refused(content, "another base")
+        container = Container(self.owner)
+        container.difference(b"", page, "ab" * 32)
+        self.assertEqual(self.read(container.finish(), base=page, base_id=bytes.fromhex("ab" * 32)), [b""])
+
+    def test_a_difference_is_as_long_as_its_chunk(self):
+        """Not as long as its base: a frame of another length is damage, whatever the base could add."""
+        for length in (99, 101):
+            container = Container(self.owner)
+            container.record(DELTA, b"x" * 100, bytes(32) + compress(b"x" * length), 3)
+            self.assert_refused(container.finish(), "another length", base=b"y" * 100)
 
     def test_a_delta_needs_no_large_window(self):
         for log, fits in ((23, True), (24, False)):

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from tools import recover, recover_wal
+from tools import recover
 
 VECTORS = json.loads((Path(__file__).parents[2] / "tests/golden/vectors.json").read_text())
 HOLDER_KEY = bytes.fromhex(VECTORS["keys"]["holder_key"])
@@ -85,15 +85,17 @@ class Vectors(unittest.TestCase):
         names = []
         for container in VECTORS["containers"]:
             if container["kind"] == "wal":
-                head = recover_wal.parse_head(bytes.fromhex(container["records"][0]["plaintext"]), "the head")
-                key = f"wal/{head.system}/{head.timeline:08X}/{head.file}"
+                head = recover.parse_wal_head(bytes.fromhex(container["records"][0]["plaintext"]), "the head")
+                is_piece = head.segment_bytes > head.bytes
+                file = f"{head.name}.{head.offset:08X}.piece" if is_piece else f"{head.name}.wal"
+                key = f"wal/{head.system}/{head.timeline:08X}/{file}"
                 with tempfile.TemporaryDirectory() as directory:
                     path = Path(directory) / key
                     path.parent.mkdir(parents=True)
                     path.write_bytes(bytes.fromhex(container["bytes"]))
-                    with recover_wal.open_wal(recover.Store(directory), key, KEYS) as wal:
+                    with recover.WalObject(recover.Store(directory), key, KEYS, True) as wal:
                         self.assertEqual(b"".join(wal.content()).hex(), container["records"][1]["plaintext"])
-                names.append(head.file)
+                names.append(file)
         self.assertEqual(names, ["00000002.history.wal", "000000010000000A000000FF.00004000.piece"])
 
     def test_lists(self):

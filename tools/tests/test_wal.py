@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import struct
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -11,7 +10,7 @@ from unittest import mock
 
 from tools import recover, recover_wal
 from tools.tests.running import RECOVER, RecoverTest
-from tools.tests.sealing import HOLDER_KEY, Container
+from tools.tests.sealing import HOLDER_KEY, Container, seal_wal, wal_segment
 
 SYSTEM = 7312345678901234567
 SIZE = 2 << 20
@@ -19,9 +18,7 @@ FIRST, SECOND, THIRD = (f"00000001000000000000000{n}" for n in (3, 4, 5))
 
 
 def segment(number, timeline=1, system=SYSTEM, size=SIZE):
-    """A segment with the first page that it should have."""
-    header = struct.pack("<HHIQIIQII", 0xD110, 2, timeline, number * size, 0, 0, system, size, 8192)
-    return (header + number.to_bytes(1, "little") * size)[:size]
+    return wal_segment(number, timeline, system, size)
 
 
 class WalTest(RecoverTest):
@@ -29,17 +26,8 @@ class WalTest(RecoverTest):
         super().setUp()
         self.owner = self.repository()
 
-    def seal(self, name, content, offset=0, chunks=None, **changed):
-        head = {"version": 1, "name": name, "system_id": str(SYSTEM), "timeline": int(name[:8], 16)}
-        head["segment_bytes"] = None if name.endswith((".history", ".backup")) else SIZE
-        head.update(offset=offset, bytes=len(content), archived_at="2026-11-23T12:00:00Z", **changed)
-        container = Container(self.owner, b"CHRVWALS")
-        text = json.dumps(head).encode()
-        container.record(6, text, chunk_id=bytes([6] * 32))
-        for at in range(0, len(content), 1 << 20) if chunks is None else chunks:
-            # The ids are not looked at, and BLAKE3 is slow here.
-            container.record(7, content[at : at + (1 << 20)], chunk_id=bytes([7] * 32))
-        return container.finish()
+    def seal(self, name, content, **options):
+        return seal_wal(self.owner, name, content, SYSTEM, SIZE, **options)
 
     def put(self, name, content, key=None, **options):
         offset = options.get("offset")

@@ -66,6 +66,11 @@ impl Compressor {
 }
 
 impl Compressor {
+    /// What was compressed last.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
     /// One frame with the difference, byte by byte, of `plaintext` to `base`. Made for regions of files that change in place:
     /// what is the same becomes zeros, which compress at the speed of memory.
     pub fn compress_xor(&mut self, plaintext: &[u8], base: &[u8]) -> Result<&[u8], FormatError> {

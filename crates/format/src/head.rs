@@ -68,7 +68,7 @@ pub struct EpochRecord {
 impl Default for Chunking {
     fn default() -> Self {
         let sizes = CutSizes { min_bytes: 256 << 10, spread_bytes: 256 << 10, max_bytes: 1 << 20 };
-        Self { rows: sizes, archive: sizes, region_bytes: 256 << 10 }
+        Self { rows: sizes, archive: sizes, region_bytes: 512 << 10 }
     }
 }
 

@@ -11,6 +11,7 @@ mod inventory;
 mod kind;
 mod lsn;
 mod name;
+mod recovery_plan;
 mod recovery_target;
 mod recovery_window;
 mod row_proof;
@@ -27,6 +28,7 @@ pub use inventory::{Class, Difference, Inventory, Item};
 pub use kind::{Kind, Level, Outcome, ParseWordError};
 pub use lsn::{Lsn, ParseLsnError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use recovery_plan::{RecoveryPlan, TargetTimeline, TimedWindow, plan_recovery};
 pub use recovery_target::{ParseMomentError, RecoveryTarget, parse_moment};
 pub use recovery_window::{
     ArchivedRange, ArchivedTimeline, BackupSpan, Gap, GapCause, HistoryState, Recoverability, RecoveryWindow,

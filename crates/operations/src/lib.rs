@@ -20,6 +20,7 @@ mod restore;
 mod row_chunks;
 mod streams;
 mod verify;
+mod wal;
 mod warning;
 
 pub use backup::{BackupReport, BackupRequest, SizeLimit, backup};
@@ -29,7 +30,7 @@ pub use error::Error;
 pub use export::{ExportFormat, export};
 pub use physical::{
     ClusterBackupRequest, ClusterRestoreReport, ClusterRestoreRequest, DirectoryError, Method,
-    RecoveryCommands, TargetAction, TargetTimeline, backup_cluster, restore_cluster,
+    RecoveryCommands, StartFrom, TargetAction, Unreachable, backup_cluster, end_recovery, restore_cluster,
 };
 /// The room that speaks to PostgreSQL, for whoever has to name a database or understand an error.
 pub use postgres;
@@ -37,4 +38,8 @@ pub use problem::Problem;
 pub use receive::{Origin, ReceiveError, ReceiveEvent, ReceiveReport, ReceiveRequest, receive_wal};
 pub use restore::{RestoreReport, RestoreRequest, restore};
 pub use verify::{VerifyReport, VerifyRequest, compare, verify};
+pub use wal::{
+    FetchReport, FetchRequest, Fetched, NewestWal, PrefetchReport, PrefetchRequest, PushReport, PushRequest,
+    WalError, WalStatus, WalWindow, fetch_wal, prefetch_wal, push_wal, system_of, wal_status,
+};
 pub use warning::Warning;

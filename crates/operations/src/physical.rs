@@ -5,13 +5,20 @@
 
 mod backup;
 mod directory;
+mod ended;
 mod error;
+mod examination;
 mod files;
+mod plan;
 mod recovery;
+mod rehearsal;
 mod restore;
 mod sink;
 
 pub use backup::{ClusterBackupRequest, Method, backup_cluster};
+pub use ended::end_recovery;
 pub use error::DirectoryError;
-pub use recovery::{RecoveryCommands, TargetAction, TargetTimeline};
+pub use plan::{StartFrom, Unreachable};
+pub use recovery::{RecoveryCommands, TargetAction};
+pub(crate) use rehearsal::rehearse_cluster;
 pub use restore::{ClusterRestoreReport, ClusterRestoreRequest, restore_cluster};

@@ -238,3 +238,30 @@ fn block_bytes(bytes: u32) -> Result<u32, ControlError> {
         Err(ControlError::Value { what: "size of pages", value: u64::from(bytes) })
     }
 }
+
+/// A `pg_control` of 15 as `initdb` leaves it, of the cluster `system_id`.
+#[cfg(test)]
+pub(crate) fn sample(system_id: SystemId) -> Vec<u8> {
+    let mut bytes = vec![0; CONTROL_BYTES];
+    let mut put = |at: usize, number: u32| bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    for (at, number) in [
+        (8, VERSION_13),
+        (12, 202_209_061),
+        (16, 1),
+        (48, 1),
+        (180, 100),
+        (184, 8),
+        (188, 10),
+        (196, 64),
+        (216, 8192),
+        (220, 131_072),
+        (228, 16 << 20),
+        (252, 1),
+    ] {
+        put(at, number);
+    }
+    bytes[..8].copy_from_slice(&system_id.0.to_le_bytes());
+    let crc = crc::crc32c(&bytes[..288]);
+    bytes[288..292].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}

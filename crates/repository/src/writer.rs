@@ -22,7 +22,7 @@ mod sealer;
 mod shared;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -181,7 +181,9 @@ impl Repository {
     ) -> Result<Option<(BackupId, Parent)>, Error> {
         let proofs = self.proof_keys()?;
         let damaged = self.damaged_packs(&proofs);
-        let Some(manifest) = self.newest_good(source, kind, proofs, problems)? else { return Ok(None) };
+        let Some(manifest) = self.newest_good(source, kind, proofs, &damaged, problems)? else {
+            return Ok(None);
+        };
         let mut there = self.packs_there()?;
         there.retain(|pack, _| !damaged.contains(pack));
         let files = self.files_of(&manifest, problems);
@@ -194,12 +196,15 @@ impl Repository {
     }
 
     /// The newest backup of the same source and kind that can be read and is not known to be bad. Where all are known to be bad,
-    /// it is the newest of them: chunks are found by their content, so what is wrong with a backup as a whole is not handed on.
+    /// it is the newest of them, if it is logical: its chunks are found by their content, so what is wrong with it as a whole is
+    /// not handed on. A cluster's regions are also taken over unread, where the server says that they did not change, so a
+    /// physical backup must be good in every part.
     fn newest_good(
         &self,
         source: &str,
         kind: Kind,
         mut proofs: ProofKeys,
+        damaged: &HashSet<PackId>,
         problems: &mut Vec<Problem>,
     ) -> Result<Option<Manifest>, Error> {
         let mut newest = None;
@@ -215,10 +220,15 @@ impl Repository {
             if manifest.source != source || manifest.kind != kind {
                 continue;
             }
-            if !self.is_known_bad(&id, sha256, proofs.remove(&id).unwrap_or_default()) {
+            let is_bad = self.is_known_bad(&id, sha256, proofs.remove(&id).unwrap_or_default());
+            let is_by_content = kind == Kind::Logical;
+            let is_whole = || manifest.packs.iter().all(|pack| !damaged.contains(&pack.sha256));
+            if !is_bad && (is_by_content || is_whole()) {
                 return Ok(Some(manifest));
             }
-            newest.get_or_insert(manifest);
+            if is_by_content {
+                newest.get_or_insert(manifest);
+            }
         }
         Ok(newest)
     }

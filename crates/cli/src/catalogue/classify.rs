@@ -9,6 +9,7 @@ use operations::postgres::{
     ClusterError, Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, ReplicationError,
     SandboxError, SnapshotError,
 };
+use operations::{ReceiveError, WalError};
 use repository::{InitError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
 use storage::StoreError;
@@ -82,6 +83,11 @@ fn of_repository(error: &repository::Error) -> Code {
         Error::NoSuchBackup { .. } => Code::BackupMissing,
         Error::NoSuchStream { .. } => Code::ObjectInconsistent,
         Error::PackVanished { .. } => Code::ObjectVanished,
+        Error::WalDiffers { .. } => Code::WalDiffers,
+        Error::WalLength { .. } | Error::WalMisnamed { .. } => Code::WalMisnamed,
+        Error::WalUnfinished { .. } => Code::WalUnfinished,
+        Error::Source(_) => Code::WalUnreadable,
+        Error::Output(error) => behind(error, Code::OutputFailed),
         Error::Cancelled => Code::Cancelled,
         Error::Unfinished { .. }
         | Error::OpenedTwice { .. }
@@ -91,7 +97,6 @@ fn of_repository(error: &repository::Error) -> Code {
         | Error::Thread { .. }
         | Error::Abandoned
         | Error::Stopped => Code::Internal,
-        _ => Code::Internal,
     }
 }
 
@@ -207,7 +212,8 @@ fn of_cluster(error: &ClusterError) -> Code {
         ClusterError::Client(error) => of_server(error),
         ClusterError::Replication(error) => of_replication(error),
         ClusterError::Protocol { .. } | ClusterError::Manifest { .. } => Code::ServerProtocol,
-        ClusterError::TimelineChanged { .. } => Code::ServerChanging,
+        ClusterError::TimelineChanged { .. } | ClusterError::Promoted { .. } => Code::ServerChanging,
+        ClusterError::EarlierMissing { .. } => Code::ObjectInconsistent,
         ClusterError::Read { .. } | ClusterError::Control { .. } | ClusterError::Name { .. } => {
             Code::ClusterUnreadable
         }
@@ -269,6 +275,8 @@ fn of_operation(error: &operations::Error) -> Code {
     match error {
         Error::Repository(error) => of_repository(error),
         Error::Server(error) => of_server(error),
+        Error::Replication(error) => of_replication(error),
+        Error::Receive(error) => of_receive(error),
         Error::Snapshot(error) => of_snapshot(error),
         Error::Tools(_) => Code::ToolsMissing,
         Error::Process(_) => Code::ToolsFailed,
@@ -287,6 +295,9 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Sandbox(_) => Code::SandboxFailed,
         Error::NotLogical { .. } => Code::BackupNotLogical,
         Error::NotPhysical { .. } => Code::BackupNotPhysical,
+        Error::NoPhysicalBackup => Code::BackupNone,
+        Error::Unreachable(_) => Code::RecoveryUnreachable,
+        Error::Restored(error) => behind(error, Code::RestoredFailed),
         Error::Cluster(error) => of_cluster(error),
         Error::DataDirectory(error) => behind(error.as_ref(), Code::ClusterUnreadable),
         Error::Directory(error) => of_directory(error),
@@ -296,7 +307,33 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::TargetNotEmpty { .. } => Code::TargetNotEmpty,
         Error::RolesMissing { .. } => Code::RolesMissing,
         Error::Json { .. } => Code::Internal,
+        Error::Wal(error) => of_wal(error),
         Error::Output(error) => behind(error, Code::OutputFailed),
         Error::Cancelled => Code::Cancelled,
+    }
+}
+
+fn of_receive(error: &ReceiveError) -> Code {
+    match error {
+        ReceiveError::OtherCluster { .. } => Code::WalOtherCluster,
+        ReceiveError::Differs { .. } => Code::WalDiverged,
+        ReceiveError::History { .. } => Code::ServerProtocol,
+        ReceiveError::ServerEnded => Code::ServerLost,
+    }
+}
+
+fn of_wal(error: &WalError) -> Code {
+    match error {
+        WalError::Name { .. } => Code::WalName,
+        WalError::Read { .. } => Code::WalUnreadable,
+        WalError::Write { .. } => Code::OutputFailed,
+        WalError::NotSegment { .. } => Code::WalMisnamed,
+        WalError::NoSystem { .. } | WalError::Control { .. } => Code::WalNoSystem,
+    }
+}
+
+impl From<WalError> for Failure {
+    fn from(error: WalError) -> Self {
+        Self::because(of_wal(&error), &error)
     }
 }

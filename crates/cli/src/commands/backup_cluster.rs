@@ -13,11 +13,15 @@ use crate::failure::Failure;
 use crate::opening;
 use crate::screen::Answer;
 use crate::session::Session;
+use crate::settings::BackupSettings;
 use crate::surroundings::Surroundings;
 use crate::wording;
 
 /// What a cluster is called when nobody named the source: its databases have names, it has none.
 const DEFAULT_SOURCE: &str = "cluster";
+
+/// Level of zstd when nobody chose one.
+const DEFAULT_LEVEL: i32 = 3;
 
 pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure> {
     let screen = session.screen;
@@ -40,7 +44,7 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
         },
         fast_checkpoint: args.cluster.checkpoint == CheckpointArg::Fast,
         jobs: backup.jobs,
-        compression: backup.compression,
+        compression: level(args, &backup),
         size_limit: size_limit(&backup),
     };
     let repository = opening::repository(&settings)?;
@@ -48,6 +52,13 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
     let report = operations::backup_cluster(&repository, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
     verify_and_answer(&repository, &report, &backup, &surroundings, &stored_words(&report))
+}
+
+/// The level of the compression: pages gain more from a higher one than rows do, and a backup waits for the disk anyway.
+fn level(args: &BackupArgs, backup: &BackupSettings) -> Option<i32> {
+    let is_chosen =
+        args.compression_level.is_some() || backup.compression != BackupSettings::default().compression;
+    if is_chosen { backup.compression } else { Some(DEFAULT_LEVEL) }
 }
 
 /// What was stored, before anything is known about whether it restores.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use model::ByteSize;
-use repository::{LogicalRecord, Manifest, Proof, ProofEntry};
+use repository::{LogicalRecord, Manifest, PhysicalRecord, Proof, ProofEntry};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -67,6 +67,9 @@ fn words(manifest: &Manifest, totals: Totals, proofs: &[Proof]) -> String {
         text.push_str(&logical_facts(logical));
         text.push_str(&tables(logical));
     }
+    if let Some(physical) = &manifest.physical {
+        text.push_str(&physical_facts(physical));
+    }
     text.push_str(&streams(manifest));
     text
 }
@@ -91,10 +94,7 @@ fn facts(manifest: &Manifest, totals: Totals, proofs: &[Proof]) -> String {
         ("started", wording::time(manifest.started_at)),
         ("snapshot", wording::time(manifest.snapshot_at)),
         ("finished", wording::time(manifest.finished_at)),
-        (
-            "content",
-            format!("{}, {}", wording::count(totals.tables, "table"), wording::count(totals.rows, "row")),
-        ),
+        ("content", content(manifest, totals)),
         ("size", ByteSize(manifest.plain_bytes).to_string()),
         (
             "stored",
@@ -109,6 +109,42 @@ fn facts(manifest: &Manifest, totals: Totals, proofs: &[Proof]) -> String {
         facts.push(("proof", standing(None)));
     }
     lines(&facts)
+}
+
+fn content(manifest: &Manifest, totals: Totals) -> String {
+    match &manifest.physical {
+        Some(physical) => wording::count(physical.files, "file"),
+        None => {
+            format!("{}, {}", wording::count(totals.tables, "table"), wording::count(totals.rows, "row"))
+        }
+    }
+}
+
+/// Bad pages that are written out for people; JSON has all of them.
+const SHOWN_PAGES: usize = 10;
+
+fn physical_facts(physical: &PhysicalRecord) -> String {
+    let spaces = physical.tablespaces.iter().map(|space| format!("{} at {}", space.oid, space.location));
+    let bad = physical.bad_pages.iter().take(SHOWN_PAGES);
+    let mut pages = joined(bad.map(|page| format!("block {} of {}", page.block, page.path)));
+    if physical.bad_page_count > SHOWN_PAGES as u64 {
+        let _ = write!(pages, " and others, {} in all", wording::grouped(physical.bad_page_count));
+    }
+    let checksums =
+        if physical.data_checksums { "on, looked at" } else { "off: pages could not be looked at" };
+    lines(&[
+        ("cluster", physical.system_identifier.to_string()),
+        ("server", format!("PostgreSQL {}", wording::server_version(physical.server_version))),
+        ("timeline", physical.timeline.to_string()),
+        ("WAL", format!("{} to {}", physical.start_lsn, physical.stop_lsn)),
+        (
+            "read",
+            physical.method.replace('_', " ") + if physical.from_standby { ", from a standby" } else { "" },
+        ),
+        ("checksums", checksums.to_owned()),
+        ("bad pages", pages),
+        ("tablespaces", joined(spaces)),
+    ])
 }
 
 fn logical_facts(logical: &LogicalRecord) -> String {

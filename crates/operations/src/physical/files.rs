@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crossbeam_channel::{Receiver, Sender};
 use repository::{BackupReader, Entries, FileRecord, ListEntry};
 use rustix::io::Errno;
 
@@ -13,6 +14,11 @@ use crate::{Error, crew};
 
 /// Regions that a thread takes at once.
 const BATCH_REGIONS: usize = 16;
+
+/// Bytes that are written to a file before the disk is made to begin with them.
+const SYNC_BYTES: usize = 16 << 20;
+/// Files that wait to be synced.
+const FILES_TO_SYNC: usize = 64;
 
 /// Writes all files but the control file, whose bytes it returns. Where files are there `before`, only regions that differ are
 /// written. Nothing is durable yet.
@@ -26,13 +32,25 @@ pub(super) fn write(
 ) -> Result<Vec<u8>, Error> {
     lay_out(files, target, before)?;
     let queue = Mutex::new(Queue::new(reader, files)?);
+    let (written, to_sync) = crossbeam_channel::bounded(FILES_TO_SYNC);
     let writing = Writing { reader, files, target, before, progress };
+    let run = |written| crew::stopping_others(progress, || writing.run(&queue, OpenFile::new(written)));
     thread::scope(|scope| {
-        let run = || crew::stopping_others(progress, || writing.run(&queue));
-        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(run)).collect();
-        crew::all(workers.into_iter().map(crew::join).collect())
+        let syncing = scope.spawn(|| crew::stopping_others(progress, || sync(&to_sync, target)));
+        let senders = std::iter::repeat_n(written, jobs.max(1));
+        let workers: Vec<_> = senders.map(|written| scope.spawn(|| run(written))).collect();
+        let done = workers.into_iter().map(crew::join).collect::<Vec<_>>();
+        crew::all(done.into_iter().chain([crew::join(syncing)]).collect())
     })?;
     Ok(queue.into_inner().unwrap_or_else(PoisonError::into_inner).control)
+}
+
+/// Makes the disk begin with what was written while the rest is still being decrypted. What it leaves is synced at the end.
+fn sync(files: &Receiver<OwnedFd>, target: &TargetDirectory) -> Result<(), Error> {
+    for file in files {
+        rustix::fs::fdatasync(&file).map_err(|errno| failed("synced", target.path(), errno))?;
+    }
+    Ok(())
 }
 
 /// Makes directories and empty files, and removes what the backup does not have.
@@ -126,9 +144,8 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    fn run(&self, queue: &Mutex<Queue<'_>>) -> Result<(), Error> {
+    fn run(&self, queue: &Mutex<Queue<'_>>, mut open: OpenFile) -> Result<(), Error> {
         let mut loader = self.reader.loader();
-        let mut open = OpenFile::default();
         loop {
             let batch = queue.lock().unwrap_or_else(PoisonError::into_inner).take()?;
             if batch.is_empty() {
@@ -179,12 +196,16 @@ impl Writing<'_> {
                 Err(errno) => return Err(self.failed(work, errno)),
             }
         }
+        open.unsynced += bytes.len();
+        if open.unsynced >= SYNC_BYTES {
+            open.hand_over();
+        }
         Ok(())
     }
 
     fn open<'a>(&self, work: &Work, open: &'a mut OpenFile) -> Result<&'a OwnedFd, Error> {
         if open.number != Some(work.file) {
-            open.file = None;
+            open.close();
         }
         if open.file.is_none() {
             let record = self.record(work)?;
@@ -210,10 +231,34 @@ impl Writing<'_> {
 }
 
 /// The file that a thread wrote to last.
-#[derive(Default)]
 struct OpenFile {
     number: Option<usize>,
     file: Option<OwnedFd>,
+    /// Bytes written since it was last handed over to be synced.
+    unsynced: usize,
+    /// Files of which much was written.
+    written: Sender<OwnedFd>,
+}
+
+impl OpenFile {
+    fn new(written: Sender<OwnedFd>) -> Self {
+        Self { number: None, file: None, unsynced: 0, written }
+    }
+
+    /// Has the file synced. If there is much to sync already, that can wait.
+    fn hand_over(&mut self) {
+        if let Some(copy) = self.file.as_ref().and_then(|file| file.try_clone().ok()) {
+            let _ = self.written.try_send(copy);
+        }
+        self.unsynced = 0;
+    }
+
+    fn close(&mut self) {
+        if self.unsynced >= SYNC_BYTES / 4 {
+            self.hand_over();
+        }
+        (self.number, self.file, self.unsynced) = (None, None, 0);
+    }
 }
 
 /// Reads as much as there is, up to the size of the buffer.

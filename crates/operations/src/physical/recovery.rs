@@ -40,18 +40,6 @@ pub enum TargetAction {
     Shutdown,
 }
 
-/// Which timeline a recovery follows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum TargetTimeline {
-    /// The newest in the archive that the backup leads to.
-    #[default]
-    Latest,
-    /// The one of the backup.
-    Current,
-    /// This one.
-    Id(TimelineId),
-}
-
 /// What the server runs during recovery: shell commands, in which the server replaces `%f`, `%p` and `%%`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryCommands {
@@ -67,7 +55,8 @@ pub(super) struct Recovery {
     pub(super) target: RecoveryTarget,
     /// Whether to end just before the target.
     pub(super) exclusive: bool,
-    pub(super) timeline: TargetTimeline,
+    /// The timeline to follow, if it is another than that of the backup.
+    pub(super) timeline: Option<TimelineId>,
     pub(super) action: TargetAction,
     pub(super) commands: RecoveryCommands,
 }
@@ -92,14 +81,8 @@ impl Recovery {
         }
         let inclusive = !(self.exclusive && self.target.may_be_exclusive());
         line("recovery_target_inclusive", if inclusive { "on" } else { "off" });
-        line(
-            "recovery_target_timeline",
-            &match self.timeline {
-                TargetTimeline::Latest => "latest".to_owned(),
-                TargetTimeline::Current => "current".to_owned(),
-                TargetTimeline::Id(timeline) => timeline.to_string(),
-            },
-        );
+        let timeline = self.timeline.map_or_else(|| "current".to_owned(), |timeline| timeline.to_string());
+        line("recovery_target_timeline", &timeline);
         line(
             "recovery_target_action",
             match self.action {
@@ -162,7 +145,7 @@ mod tests {
         Recovery {
             target: RecoveryTarget::Name("before 'x'".to_owned()),
             exclusive: true,
-            timeline: TargetTimeline::Latest,
+            timeline: None,
             action: TargetAction::Promote,
             commands: RecoveryCommands { fetch: "fetch %f %p".to_owned(), end: "end".to_owned() },
         }

@@ -22,7 +22,35 @@ pub(super) struct Sink<'a> {
     progress: &'a Progress<'a>,
     /// By number, what each file is.
     files: RwLock<Vec<Named>>,
+    /// Files with pages that the earlier backup found bad. Their regions are looked at even where they did not change.
+    suspects: Suspects,
     bad: Mutex<BadPages>,
+}
+
+/// Which files may hold pages that were bad before.
+enum Suspects {
+    Listed(BTreeSet<ClusterPath>),
+    /// There were more than are listed.
+    All,
+}
+
+impl Suspects {
+    fn of(cluster: &ClusterWriter) -> Self {
+        match cluster.earlier() {
+            Some((record, _)) if record.bad_page_count > record.bad_pages.len() as u64 => Self::All,
+            earlier => {
+                let bad = earlier.into_iter().flat_map(|(record, _)| &record.bad_pages);
+                Self::Listed(bad.map(|page| page.path.clone()).collect())
+            }
+        }
+    }
+
+    fn has(&self, path: &ClusterPath) -> bool {
+        match self {
+            Self::Listed(paths) => paths.contains(path),
+            Self::All => true,
+        }
+    }
 }
 
 /// A file with what is to be known of its pages.
@@ -31,6 +59,7 @@ struct Named {
     path: ClusterPath,
     /// The number of its first page; nothing where there are no pages with checksums.
     first_block: Option<u32>,
+    is_suspect: bool,
 }
 
 /// Pages that stayed bad.
@@ -46,7 +75,8 @@ impl<'a> Sink<'a> {
         start: &'a ClusterStart,
         progress: &'a Progress<'a>,
     ) -> Self {
-        Self { cluster, start, progress, files: RwLock::default(), bad: Mutex::default() }
+        let suspects = Suspects::of(cluster);
+        Self { cluster, start, progress, files: RwLock::default(), suspects, bad: Mutex::default() }
     }
 
     pub(super) fn into_bad_pages(self) -> BadPages {
@@ -115,7 +145,8 @@ impl ClusterSink for Sink<'_> {
         // Under the lock, so that both sides count in the same order.
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         let number = self.cluster.file(&file.path, file.mode).map_err(refuse)?;
-        files.push(Named { path: file.path.clone(), first_block });
+        let is_suspect = self.suspects.has(&file.path);
+        files.push(Named { path: file.path.clone(), first_block, is_suspect });
         Ok(FileNumber(number))
     }
 
@@ -151,11 +182,17 @@ impl RegionSink for Worker<'_> {
         self.enter(region.file);
         let length = bytes.len() as u64;
         let Self { sink, writer, current } = self;
-        let mut inspect = |bytes: &mut [u8]| match current {
+        let is_suspect = current.as_ref().is_some_and(|(_, file)| file.is_suspect);
+        let mut look = |bytes: &mut [u8]| match current {
             Some((_, file)) => sink.inspect(file, region.number, bytes, again),
             None => false,
         };
-        writer.store(region.file.0, region.number, bytes, &mut inspect).map_err(refuse)?;
+        if is_suspect {
+            look(bytes);
+            writer.store(region.file.0, region.number, bytes, &mut |_| false).map_err(refuse)?;
+        } else {
+            writer.store(region.file.0, region.number, bytes, &mut look).map_err(refuse)?;
+        }
         self.sink.progress.add(length).map_err(refuse)
     }
 
@@ -164,6 +201,11 @@ impl RegionSink for Worker<'_> {
     }
 
     fn keep(&mut self, region: Region) -> Result<bool, SinkError> {
+        self.enter(region.file);
+        if self.current.as_ref().is_some_and(|(_, file)| file.is_suspect) {
+            // The source has to read it, so that it is looked at.
+            return Ok(false);
+        }
         let kept = self.writer.keep(region.file.0, region.number).map_err(refuse)?;
         if kept {
             self.sink.progress.add(self.sink.region_bytes().into()).map_err(refuse)?;

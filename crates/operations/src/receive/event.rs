@@ -65,6 +65,17 @@ pub enum ReceiveEvent {
     },
 }
 
+impl Origin {
+    /// A stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Slot => "slot",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// Completes "from …, ".
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

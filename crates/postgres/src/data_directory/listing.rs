@@ -214,3 +214,6 @@ fn unnameable(path: &Path) -> ClusterError {
 pub(super) fn failed(path: &Path, source: io::Error) -> ClusterError {
     ClusterError::Read { path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests;

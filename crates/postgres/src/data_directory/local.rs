@@ -103,24 +103,33 @@ impl LocalDirectory {
         let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'data_directory'";
         let rows = ask(client, sql).map_err(server)?;
         let path = rows.first().and_then(|row| row.get(0)).ok_or(Unusable::NotTold)?;
-        let path = match Path::new(path).canonicalize() {
-            Ok(path) => path,
-            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(Unusable::Unreadable { path: path.into(), source });
-            }
-            Err(_) => return Err(Unusable::Absent { path: path.into() }),
-        };
-        let local = Self { file_mode: file_mode(&path)?, path };
+        let local = Self::at(Path::new(path))?;
         let row = client.query_one("SELECT system_identifier FROM pg_catalog.pg_control_system()", &[]);
-        let wanted: SystemId = row.and_then(|row| row.number(0)).map_err(server)?;
-        let found = local.usable_control()?.system_id;
-        if found != wanted {
-            return Err(Unusable::OtherCluster { path: local.path, found, wanted });
-        }
+        local.check_id(row.and_then(|row| row.number(0)).map_err(server)?)?;
         let slot = Slot::create(client).map_err(Unusable::Slot)?;
         let is_here = local.has(&slot);
         slot.drop(client).map_err(Unusable::Server)?;
         if is_here { Ok(local) } else { Err(Unusable::Copy { path: local.path }) }
+    }
+
+    /// The directory at `path`, if there is one that can be read.
+    fn at(path: &Path) -> Result<Self, Unusable> {
+        match path.canonicalize() {
+            Ok(path) => Ok(Self { file_mode: file_mode(&path)?, path }),
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Err(Unusable::Unreadable { path: path.to_owned(), source })
+            }
+            Err(_) => Err(Unusable::Absent { path: path.to_owned() }),
+        }
+    }
+
+    fn check_id(&self, wanted: SystemId) -> Result<(), Unusable> {
+        let found = self.usable_control()?.system_id;
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(Unusable::OtherCluster { path: self.path.clone(), found, wanted })
+        }
     }
 
     /// Its path, without links.
@@ -219,5 +228,51 @@ impl Slot {
     pub(super) fn drop(self, client: &mut Client) -> Result<(), ClusterError> {
         client.query_one("SELECT pg_catalog.pg_drop_replication_slot($1)", &[Some(&self.name)])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::control::sample;
+
+    #[test]
+    fn only_a_directory_of_the_cluster_will_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |path: &Path| LocalDirectory::at(path).and_then(|local| local.check_id(SystemId(77)));
+        assert!(matches!(at(&directory.path().join("other")), Err(Unusable::Absent { .. })));
+        assert!(matches!(at(directory.path()), Err(Unusable::Unreadable { .. })));
+        fs::create_dir(directory.path().join("global")).unwrap();
+        let control = directory.path().join(CONTROL_PATH);
+        fs::write(&control, [0; CONTROL_BYTES]).unwrap();
+        assert!(matches!(at(directory.path()), Err(Unusable::Control { .. })));
+        fs::write(&control, sample(SystemId(78))).unwrap();
+        let other = at(directory.path());
+        assert!(matches!(
+            other,
+            Err(Unusable::OtherCluster { found: SystemId(78), wanted: SystemId(77), .. })
+        ));
+        fs::write(&control, sample(SystemId(77))).unwrap();
+        assert!(at(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn a_pg_control_that_is_being_written_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("global")).unwrap();
+        let local = LocalDirectory::at(directory.path()).unwrap();
+        let control = directory.path().join(CONTROL_PATH);
+        let mut torn = sample(SystemId(77));
+        torn[40] ^= 1;
+        fs::write(&control, &torn).unwrap();
+        thread::scope(|scope| {
+            let reading = scope.spawn(|| local.control());
+            fs::write(&control, sample(SystemId(77))).unwrap();
+            assert_eq!(reading.join().unwrap().unwrap().system_id, SystemId(77));
+        });
+        fs::write(&control, &torn).unwrap();
+        assert!(matches!(local.control(), Err(ClusterError::Control { source: ControlError::Checksum, .. })));
     }
 }

@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
                 return Ok(None);
             }
             if let Some((task, next)) = &mut head.open
-                && *next < task.file.regions
+                && *next < task.file.regions()
             {
                 *next += 1;
                 return Ok(Some((Arc::clone(task), *next - 1)));
@@ -158,7 +158,8 @@ impl<'a> Reader<'a> {
         let regions = bytes.div_ceil(u64::from(self.sink.region_bytes()));
         let regions = u32::try_from(regions)
             .map_err(|_| failed(&place.file, io::Error::from(io::ErrorKind::FileTooLarge)))?;
-        Ok(Some(Task { place, file: OpenFile::new(file, number, bytes, regions) }))
+        let file = OpenFile::new(file, number, bytes, regions, self.sink.region_bytes());
+        Ok(Some(Task { place, file }))
     }
 
     fn read_region(
@@ -172,13 +173,13 @@ impl<'a> Reader<'a> {
         let offset = u64::from(number) * u64::from(self.sink.region_bytes());
         let wanted = usize::try_from(file.bytes - offset).unwrap_or(usize::MAX).min(buffer.len());
         let buffer = &mut buffer[..wanted];
-        let read = file.read(offset, buffer).map_err(|error| failed(&place.file, error))?;
+        let read = file.read(number, buffer).map_err(|error| failed(&place.file, error))?;
         let mut given = wanted;
         if read < wanted {
             if place.required {
                 return Err(failed(&place.file, io::ErrorKind::UnexpectedEof.into()));
             }
-            if file.regions == 1 {
+            if file.regions() == 1 {
                 given = read;
             } else {
                 let whole_pages = read - read % self.block_bytes.max(1) as usize;
@@ -191,7 +192,7 @@ impl<'a> Reader<'a> {
             worker.store(region, &mut buffer[..given], &mut again).map_err(ClusterError::Sink)?;
         }
         if file.is_last() {
-            let bytes = if file.regions == 1 { given as u64 } else { file.bytes };
+            let bytes = if file.regions() == 1 { given as u64 } else { file.bytes };
             self.finish(file.number, bytes)?;
         }
         Ok(())

@@ -7,13 +7,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use model::{Lsn, SegmentSize, SystemId, WalName, WalSegmentName};
+use model::{Lsn, SEGMENT_HEADER_BYTES, SegmentHeader, WalName, WalSegmentName};
 
 use super::listing::{self, failed};
 use crate::cluster::{ClusterError, ClusterStart, ClusterStop};
-
-/// Bytes of the head of the first page of a segment (`XLogLongPageHeaderData`).
-const HEAD_BYTES: usize = 40;
 
 /// The names in `pg_wal` of what the backup needs: segments by their positions, then the histories of timelines.
 pub(super) fn needed(
@@ -74,28 +71,19 @@ fn segments(
 
 /// Looks whether the file holds the WAL that its name says. One that was renamed to be written later does not.
 fn check(file: &Path, segment: WalSegmentName, start: &ClusterStart) -> Result<(), ClusterError> {
-    let mut head = [0; HEAD_BYTES];
+    let mut head = [0; SEGMENT_HEADER_BYTES];
     let read =
         File::open(file).and_then(|mut file| file.read_exact(&mut head).and_then(|()| file.metadata()));
     let bytes = read.map_err(|source| failed(file, source))?.len();
-    let position = Lsn(u64::from_le_bytes(field(&head, 8)));
-    let system_id = SystemId(u64::from_le_bytes(field(&head, 24)));
-    let segment_bytes = u32::from_le_bytes(field(&head, 32));
-    let size: SegmentSize = start.segment_size;
-    let is_right = position == segment.start(size)
-        && system_id == start.system_id
-        && segment_bytes == size.bytes()
-        && bytes == u64::from(segment_bytes);
+    let size = start.segment_size;
+    let is_right = bytes == u64::from(size.bytes())
+        && SegmentHeader::parse(&head).is_ok_and(|head| head.check(segment, size, start.system_id).is_ok());
     if is_right { Ok(()) } else { Err(ClusterError::WalGone { from: segment.start(size) }) }
-}
-
-fn field<const N: usize>(head: &[u8; HEAD_BYTES], at: usize) -> [u8; N] {
-    head[at..].first_chunk().copied().unwrap_or([0; N])
 }
 
 #[cfg(test)]
 mod tests {
-    use model::TimelineId;
+    use model::{SegmentSize, SystemId, TimelineId};
 
     use super::*;
 

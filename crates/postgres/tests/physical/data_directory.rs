@@ -5,26 +5,12 @@ use std::path::Path;
 use chronavault_postgres::Client;
 use testkit::Cluster;
 
-use crate::server::{self, REGION_BYTES, directory_for, one, scratch, source};
+use crate::server::{self, REGION_BYTES, contents, directory_for, fill, one, scratch, source};
 use crate::sink::{self, Copy};
 
 fn read(cluster: &Cluster, threads: usize, root: &Path) -> Copy {
     let mut source = source(cluster.client("postgres"), threads);
     sink::read(&mut source, root, REGION_BYTES, Box::new(|_, _, _| ())).unwrap()
-}
-
-/// A table `name` with so many rows.
-fn fill(client: &mut Client, name: &str, rows: u32) {
-    let sql = format!(
-        "CREATE TABLE {name} (id int PRIMARY KEY, x text); \
-         INSERT INTO {name} SELECT n, repeat(n::text, 20) FROM generate_series(1, {rows}) n"
-    );
-    client.execute(&sql).unwrap();
-}
-
-/// Everything that is in a table.
-fn contents(client: &mut Client, table: &str) -> String {
-    one(client, &format!("SELECT count(*) || ' ' || md5(string_agg(t::text, ' ' ORDER BY t)) FROM {table} t"))
 }
 
 #[test]

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "failing is panicking in a test")]
 
+mod changes;
 mod control;
 mod data_directory;
+mod inspection;
 mod page;
+mod restored;
 mod server;
 mod sink;
+mod standby;
+mod usable;

@@ -65,6 +65,15 @@ pub(crate) fn own(cluster: &Cluster, place: &Path) {
 
 /// Starts a server on a copy of what was read from `cluster`, with tablespaces beside it.
 pub(crate) fn start(cluster: &Cluster, copy: &Copy) -> Cluster {
+    start_with(cluster, copy, |_| ())
+}
+
+/// The same with other settings.
+pub(crate) fn start_with(
+    cluster: &Cluster,
+    copy: &Copy,
+    configure: impl FnOnce(&mut SandboxOptions),
+) -> Cluster {
     let map = copy.root.join("tablespace_map");
     let away = copy.root.with_extension("tablespaces");
     if map.exists() {
@@ -82,10 +91,27 @@ pub(crate) fn start(cluster: &Cluster, copy: &Copy) -> Cluster {
     }
     fs::set_permissions(&copy.root, fs::Permissions::from_mode(0o700)).unwrap();
     own(cluster, &copy.root);
-    self::cluster(|options| options.template = Some(copy.root.clone()))
+    self::cluster(|options| {
+        options.template = Some(copy.root.clone());
+        configure(options);
+    })
 }
 
 /// The only value of a query.
 pub(crate) fn one(client: &mut Client, sql: &str) -> String {
     client.query_one(sql, &[]).unwrap().text(0).unwrap().to_owned()
+}
+
+/// A table `name` with so many rows.
+pub(crate) fn fill(client: &mut Client, name: &str, rows: u32) {
+    let sql = format!(
+        "CREATE TABLE {name} (id int PRIMARY KEY, x text); \
+         INSERT INTO {name} SELECT n, repeat(n::text, 20) FROM generate_series(1, {rows}) n"
+    );
+    client.execute(&sql).unwrap();
+}
+
+/// Everything that is in a table.
+pub(crate) fn contents(client: &mut Client, table: &str) -> String {
+    one(client, &format!("SELECT count(*) || ' ' || md5(string_agg(t::text, ' ' ORDER BY t)) FROM {table} t"))
 }

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 
 use chronavault_postgres::page::{bad_blocks, relation_file};
 use chronavault_postgres::{
-    Again, ClusterFile, ClusterSink, ClusterSource, ClusterStart, ClusterStop, FileNumber, Region,
-    RegionSink, SinkError,
+    Again, ClusterError, ClusterFile, ClusterSink, ClusterSource, ClusterStart, ClusterStop, FileNumber,
+    Region, RegionSink, SinkError,
 };
 use model::ClusterPath;
 
@@ -73,12 +73,23 @@ pub(crate) fn read(
     root: &Path,
     region_bytes: u32,
     hook: Hook<'_>,
-) -> Result<Copy, chronavault_postgres::ClusterError> {
+) -> Result<Copy, ClusterError> {
+    read_until(source, root, region_bytes, hook, &|| false)
+}
+
+/// The same, until it is `cancelled`.
+pub(crate) fn read_until(
+    source: &mut dyn ClusterSource,
+    root: &Path,
+    region_bytes: u32,
+    hook: Hook<'_>,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<Copy, ClusterError> {
     let start = source.start()?;
     fs::create_dir_all(root).unwrap();
     let state = Mutex::default();
     let sink = DirectorySink { root: root.to_owned(), region_bytes, start: start.clone(), hook, state };
-    let stop = source.read(&sink, &|| false)?;
+    let stop = source.read(&sink, cancelled)?;
     let state = sink.state.into_inner().unwrap();
     assert_eq!(state.workers, 0, "workers that did not finish");
     let whole =
@@ -187,5 +198,30 @@ impl DirectorySink<'_> {
             let list = if is_bad || !is_read { &mut state.damaged } else { &mut state.torn };
             list.push((path.clone(), block));
         }
+    }
+}
+
+/// A sink that nobody should call.
+pub(crate) struct Nothing;
+
+impl ClusterSink for Nothing {
+    fn region_bytes(&self) -> u32 {
+        panic!("it was called")
+    }
+
+    fn directory(&self, path: &ClusterPath, _: u32) -> Result<(), SinkError> {
+        panic!("{path}")
+    }
+
+    fn file(&self, file: &ClusterFile) -> Result<FileNumber, SinkError> {
+        panic!("{file:?}")
+    }
+
+    fn finish(&self, file: FileNumber, _: u64) -> Result<(), SinkError> {
+        panic!("{file:?}")
+    }
+
+    fn worker(&self) -> Result<Box<dyn RegionSink + '_>, SinkError> {
+        panic!("it was called")
     }
 }

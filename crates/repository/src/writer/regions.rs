@@ -161,7 +161,7 @@ impl<'a> RegionWriter<'a> {
         let may_try = self.shared.options.delta && (misses < PATIENCE || region.is_multiple_of(PATIENCE));
         let base = earlier.filter(|_| may_try).map(|entry| entry.base.unwrap_or(entry.place));
         if let Some(base) = base.filter(|base| self.shared.may_reuse(base)) {
-            let stored = self.store.difference(&base, id, bytes, Difference::Xor);
+            let stored = self.store.difference(&base, id, bytes, Difference::InPlace);
             let stored = stored.map_err(|error| self.explain(error))?;
             if let Some(current) = &mut self.file {
                 current.misses = if stored.is_some() { 0 } else { misses.saturating_add(1) };

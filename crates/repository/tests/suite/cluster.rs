@@ -177,15 +177,15 @@ fn regions_may_be_kept_unread_or_patched() {
     let (name, bytes) = ("base/5/1260", &files["base/5/1260"]);
     let file = cluster.file(&path(name), 0o600).unwrap();
     let mut worker = cluster.worker().unwrap();
-    for region in 0..4 {
+    for region in 0..2 {
         assert!(worker.keep(file, region).unwrap());
     }
     let mut last = Vec::new();
-    assert!(worker.earlier(file, 4, &mut last).unwrap());
+    assert!(worker.earlier(file, 2, &mut last).unwrap());
     assert_eq!(last, bytes[1 << 20..]);
-    assert!(!worker.earlier(file, 5, &mut Vec::new()).unwrap() && !worker.keep(file, 5).unwrap());
+    assert!(!worker.earlier(file, 3, &mut Vec::new()).unwrap() && !worker.keep(file, 3).unwrap());
     last[0] ^= 1;
-    worker.store(file, 4, &mut last, &mut |_| false).unwrap();
+    worker.store(file, 2, &mut last, &mut |_| false).unwrap();
     worker.finish().unwrap();
     cluster.finish_file(file, bytes.len() as u64);
     cluster.finish().unwrap();

@@ -3,10 +3,21 @@
 use crate::harness::Place;
 
 const COMMANDS: [&str; 12] = [
-    "init", "backup", "list", "show", "verify", "restore", "export", "wal", "doctor", "demo", "completions", "man",
+    "init",
+    "backup",
+    "list",
+    "show",
+    "verify",
+    "restore",
+    "export",
+    "wal",
+    "doctor",
+    "demo",
+    "completions",
+    "man",
 ];
 /// The parts of `wal`.
-const PARTS: [&str; 3] = ["push", "fetch", "status"];
+const PARTS: [&str; 4] = ["push", "fetch", "receive", "status"];
 
 #[test]
 fn help_names_every_command_and_none_that_is_missing() {
@@ -29,8 +40,7 @@ fn help_names_every_command_and_none_that_is_missing() {
         assert!(help.succeeds().out.contains("Example"), "{part}");
     }
     assert!(!help.contains("prefetch"), "nobody calls that but the program itself");
-    let restore = place.run(&["restore", "--help"]).out;
-    assert!(!restore.contains("--data-dir") && !place.run(&["backup", "--help"]).out.contains("physical"));
+    assert!(!help.contains("recovered"), "only a server calls that");
     assert!(place.run(&["--version"]).out.starts_with("chronavault "));
 }
 
@@ -69,10 +79,24 @@ fn a_usage_error_in_json_is_an_object() {
 }
 
 #[test]
-fn a_physical_backup_is_refused_and_not_pretended() {
+fn a_physical_backup_leaves_nothing_out() {
     let place = Place::new().with("DATABASE_URL", "postgres://nowhere/x");
-    let said = place.run(&["backup", "--kind", "physical"]);
-    said.fails(2, "kind.physical", "physical backups");
+    let said = place.run(&["backup", "--kind", "physical", "--schema", "x"]);
+    said.fails(2, "backup.filters", "the whole cluster");
+}
+
+#[test]
+fn a_cluster_is_restored_to_one_moment_and_not_into_a_database() {
+    let place = Place::new();
+    let with = |arguments: &[&str]| place.run(&[&["restore", "latest"], arguments].concat());
+    with(&["--data-dir", "x", "--to", "y"]).fails(2, "usage", "cannot be used with");
+    with(&["--data-dir", "x", "--at", "2026-11-23 12:00:00"]).fails(
+        2,
+        "usage",
+        "is not a time with its zone",
+    );
+    with(&["--data-dir", "x", "--lsn", "0/1", "--immediate"]).fails(2, "usage", "cannot be used with");
+    with(&["--to", "x", "--immediate"]).fails(2, "usage", "--data-dir");
 }
 
 #[test]

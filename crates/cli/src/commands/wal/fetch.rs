@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::surroundings::brief_context;
 
 /// Whoever fetches ahead ends after this time, whatever it waits for: nobody waits for it, so nobody would notice.
-const AHEAD_TIME: Duration = Duration::from_secs(300);
+const AHEAD_TIME: Duration = Duration::from_mins(5);
 
 #[derive(Serialize)]
 struct Body {

@@ -2,8 +2,22 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 11] =
-    ["init", "backup", "list", "show", "verify", "restore", "export", "doctor", "demo", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "init",
+    "backup",
+    "list",
+    "show",
+    "verify",
+    "restore",
+    "export",
+    "wal",
+    "doctor",
+    "demo",
+    "completions",
+    "man",
+];
+/// The parts of `wal`.
+const PARTS: [&str; 3] = ["push", "fetch", "status"];
 
 #[test]
 fn help_names_every_command_and_none_that_is_missing() {
@@ -16,9 +30,16 @@ fn help_names_every_command_and_none_that_is_missing() {
         help.succeeds();
         assert!(help.out.contains("Examples:") && help.out.contains("--json"), "{command}");
     }
-    for absent in ["prune", "keys", "wal", "serve", "drill", "journal"] {
+    for absent in ["prune", "keys", "serve", "drill", "journal"] {
         assert!(!help.out.contains(&format!("\n  {absent} ")), "{absent}");
     }
+    let help = place.run(&["wal", "--help"]).out;
+    for part in PARTS {
+        assert!(help.contains(&format!("\n  {part} ")), "{part}");
+        let help = place.run(&["wal", part, "--help"]);
+        assert!(help.succeeds().out.contains("Example"), "{part}");
+    }
+    assert!(!help.contains("prefetch"), "nobody calls that but the program itself");
     let restore = place.run(&["restore", "--help"]).out;
     assert!(!restore.contains("--data-dir") && !place.run(&["backup", "--help"]).out.contains("physical"));
     assert!(place.run(&["--version"]).out.starts_with("chronavault "));
@@ -82,6 +103,6 @@ fn completions_and_manual_pages_are_made_for_every_command() {
     }
     assert!(place.path("pages/chronavault.1").exists());
     let files = place.run(&["man", "pages", "--json"]).json()["files"].as_array().map_or(0, Vec::len);
-    assert_eq!(files, COMMANDS.len() + 1);
+    assert_eq!(files, COMMANDS.len() + PARTS.len() + 1);
     assert!(place.run(&["man"]).out.starts_with(".ie"));
 }

@@ -44,11 +44,15 @@ pub(super) struct Entry {
     hash: ChunkId,
 }
 
+/// The directory beside a file of WAL that belongs to one cluster and one repository.
+pub(super) fn directory_beside(wal: &Path, system: SystemId, repository: &Repository) -> PathBuf {
+    wal.with_file_name(DIRECTORY).join(format!("{system}-{}", repository.id()))
+}
+
 impl Spool {
     /// The spool beside `target`, which need not exist.
     pub(super) fn beside(target: &Path, system: SystemId, repository: &Repository) -> Self {
-        let name = format!("{system}-{}", repository.id());
-        Self { directory: target.with_file_name(DIRECTORY).join(name) }
+        Self { directory: directory_beside(target, system, repository) }
     }
 
     /// Makes the directory, for its owner only.

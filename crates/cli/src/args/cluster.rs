@@ -50,19 +50,19 @@ pub(crate) struct ClusterRestoreArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// End just before the target, not just after it.
-    #[arg(long, requires = "data_dir")]
+    #[arg(long, requires = "data_dir", conflicts_with = "to")]
     pub(crate) exclusive: bool,
     /// Follow this timeline: its number, `current` (that of the backup) or `latest` [default: latest].
-    #[arg(long, value_name = "T", value_parser = parse_timeline, requires = "data_dir")]
+    #[arg(long, value_name = "T", value_parser = parse_timeline, requires = "data_dir", conflicts_with = "to")]
     pub(crate) timeline: Option<TimelineArg>,
     /// What the server does when it has reached the target.
-    #[arg(long, value_enum, value_name = "ACTION", requires = "data_dir")]
+    #[arg(long, value_enum, value_name = "ACTION", requires = "data_dir", conflicts_with = "to")]
     pub(crate) target_action: Option<ActionArg>,
     /// Use what is in DIR already, and write only what differs.
-    #[arg(long, requires = "data_dir", action = ArgAction::SetTrue)]
+    #[arg(long, requires = "data_dir", conflicts_with = "to", action = ArgAction::SetTrue)]
     pub(crate) delta: bool,
     /// Put a tablespace (its old directory or OID) into another directory. May be repeated.
-    #[arg(long = "tablespace", value_name = "OLD=NEW", value_parser = parse_mapping, requires = "data_dir")]
+    #[arg(long = "tablespace", value_name = "OLD=NEW", value_parser = parse_mapping, requires = "data_dir", conflicts_with = "to")]
     pub(crate) tablespaces: Vec<(String, PathBuf)>,
 }
 
@@ -71,19 +71,19 @@ pub(crate) struct ClusterRestoreArgs {
 #[group(multiple = false)]
 pub(crate) struct TargetArgs {
     /// Recover to this time, with its zone: '2026-11-23 12:00:00+01'.
-    #[arg(long, value_name = "TIME", value_parser = model::parse_moment, requires = "data_dir")]
+    #[arg(long, value_name = "TIME", value_parser = model::parse_moment, requires = "data_dir", conflicts_with = "to")]
     pub(crate) at: Option<Timestamp>,
     /// Recover to this position in the WAL.
-    #[arg(long, value_name = "LSN", requires = "data_dir")]
+    #[arg(long, value_name = "LSN", requires = "data_dir", conflicts_with = "to")]
     pub(crate) lsn: Option<Lsn>,
     /// Recover to the commit of this transaction.
-    #[arg(long, value_name = "N", requires = "data_dir")]
+    #[arg(long, value_name = "N", requires = "data_dir", conflicts_with = "to")]
     pub(crate) xid: Option<u64>,
     /// Recover to this restore point.
-    #[arg(long, value_name = "NAME", requires = "data_dir")]
+    #[arg(long, value_name = "NAME", requires = "data_dir", conflicts_with = "to")]
     pub(crate) name: Option<String>,
     /// Recover no further than to the end of the backup.
-    #[arg(long, requires = "data_dir")]
+    #[arg(long, requires = "data_dir", conflicts_with = "to")]
     pub(crate) immediate: bool,
 }
 

@@ -96,7 +96,7 @@ fn a_cluster_is_restored_to_one_moment_and_not_into_a_database() {
         "is not a time with its zone",
     );
     with(&["--data-dir", "x", "--lsn", "0/1", "--immediate"]).fails(2, "usage", "cannot be used with");
-    with(&["--to", "x", "--immediate"]).fails(2, "usage", "--data-dir");
+    with(&["--to", "x", "--immediate"]).fails(2, "usage", "cannot be used with");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn heads() -> Result<Value, Failed> {
     let mut two: Value = serde_json::from_slice(&one.to_json()?)?;
     let mut message = format!(
         "chronavault\nversion=1\nsuite=1\nrepository_id={REPOSITORY}\ncreated_at={CREATED_AT}\n\
-         rows=262144,262144,1048576\narchive=262144,262144,1048576\nregion=262144\n"
+         rows=262144,262144,1048576\narchive=262144,262144,1048576\nregion=524288\n"
     );
     let mut epochs = Vec::new();
     for (commitment, epoch) in commitments().iter().zip(1..) {

@@ -37,7 +37,7 @@ fn cluster() -> Files {
     ])
 }
 
-fn record() -> PhysicalRecord {
+pub(crate) fn record() -> PhysicalRecord {
     PhysicalRecord {
         system_identifier: SystemId(7_312_345),
         server_version: 150_018,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use chronavault_repository::{
-    Committed, MAX_PROBLEMS, Manifest, PackId, ProblemRecord, Repository, WriteOptions,
+    CommitFacts, Committed, MAX_PROBLEMS, Manifest, PackId, ProblemRecord, Repository, WriteOptions,
 };
 use model::{BackupId, Kind, Level, Outcome};
 use storage::{Effect, Fault, Faulty, Key, MemoryStore, Operation, Recording, Store};
@@ -139,10 +139,17 @@ fn what_is_taken_over_unread_comes_from_a_backup_that_is_good_in_every_part() {
     let (_store, repository) = in_memory();
     let take = |day| {
         let writer = repository.begin(id(day), "books", Kind::Physical, stored()).unwrap();
-        let mut stream = writer.archive("files").unwrap();
-        stream.write_all(&noise(1, 2 << 20)).unwrap();
-        stream.finish().unwrap();
-        writer.commit(ledger::facts(vec![])).unwrap()
+        let cluster = writer.cluster().unwrap();
+        let file = cluster.file(&"base/5/1259".parse().unwrap(), 0o600).unwrap();
+        let mut worker = cluster.worker().unwrap();
+        for (number, region) in (0..).zip(noise(1, 2 << 20).chunks(cluster.region_bytes() as usize)) {
+            worker.store(file, number, &mut region.to_vec(), &mut |_| false).unwrap();
+        }
+        worker.finish().unwrap();
+        cluster.finish_file(file, 2 << 20);
+        cluster.finish().unwrap();
+        let physical = Some(crate::cluster::record());
+        writer.commit(CommitFacts { logical: None, physical, ..ledger::facts(vec![]) }).unwrap()
     };
     let (first, second) = (take(0), take(1));
     assert_eq!(second.manifest.parent, Some(id(0)));

@@ -1,6 +1,5 @@
 //! Which earlier backup a new one relies on, and which of its packs: damage that was found once is not handed on.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use chronavault_repository::{

@@ -7,6 +7,7 @@
 //! When this process is killed, a watchdog (a small shell, started first) sees the end of its input, ends the server and removes
 //! the directory. Only if the watchdog is killed as well does a server stay behind.
 
+mod confinement;
 mod error;
 mod options;
 mod owner;

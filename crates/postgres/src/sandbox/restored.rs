@@ -1,7 +1,7 @@
 //! A server on a data directory that was restored from a backup, to see whether it is whole.
 //!
 //! Invariants: nothing of the cluster's own configuration counts (see `configuration`), so that it neither reaches anyone nor does
-//! anything by itself; tablespaces are in the sandbox; and a cluster is only handed out once recovery has replayed all the WAL that it
+//! anything by itself; tablespaces are in the sandbox, and the server can write nowhere else (see `confinement`); and a cluster is only handed out once recovery has replayed all the WAL that it
 //! should. The files are those of a throwaway cluster: changed by recovery, and gone when the value is dropped.
 
 mod configuration;
@@ -45,8 +45,11 @@ pub struct RecoveryRequest {
     pub timeline: Option<TimelineId>,
     /// The position that has to be replayed at least: the end of the backup, or what the target is known to be behind.
     pub reach: Lsn,
-    /// A shell command that copies the WAL file `%f` to `%p`. It runs as the account of the server and with its environment.
+    /// A shell command that copies the WAL file `%f` to `%p`. It runs as the account of the server, with its environment, and can write
+    /// where the server can. Without one, the server cannot use the network at all.
     pub restore_command: Option<String>,
+    /// Directories besides its own in which the server and that command may write.
+    pub writable: Vec<PathBuf>,
     /// How long the server may take until recovery has ended.
     pub limit: Duration,
     /// Settings of the server that win over ours.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::confinement::Confinement;
 use super::error::SandboxError;
 use super::owner::Owner;
 use crate::client::{self, Client};
@@ -34,12 +35,14 @@ pub(super) struct Launch {
     pub(super) candidates: Vec<ConnectOptions>,
     /// How long it may take to accept connections.
     pub(super) limit: Duration,
+    /// Walls around it.
+    pub(super) confinement: Option<Confinement>,
 }
 
 impl Launch {
     /// As for a new cluster.
     pub(super) fn new(options: ConnectOptions) -> Self {
-        Self { arguments: Vec::new(), candidates: vec![options], limit: READY_LIMIT }
+        Self { arguments: Vec::new(), candidates: vec![options], limit: READY_LIMIT, confinement: None }
     }
 }
 
@@ -97,12 +100,13 @@ impl Server {
         let mut command = self.tools.command("postgres", None);
         command.arg("-D").arg(self.base.join("data")).args(&self.launch.arguments);
         self.owner.run_as(&mut command, &self.base);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
-            .spawn()
-            .map_err(|source| SandboxError::io("starting the server of", &self.base, source))?;
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let started = match &self.launch.confinement {
+            Some(confinement) => confinement.spawn(&mut command),
+            None => command.spawn(),
+        };
+        let child =
+            started.map_err(|source| SandboxError::io("starting the server of", &self.base, source))?;
         self.child = Some(child);
         self.wait_until_ready()
     }

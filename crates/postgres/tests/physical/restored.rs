@@ -51,6 +51,7 @@ pub(crate) fn request(copy: &Copy) -> RecoveryRequest {
         timeline: Some(copy.stop.timeline),
         reach: copy.stop.stop_lsn,
         restore_command: None,
+        writable: Vec::new(),
         limit: LIMIT,
         settings: Vec::new(),
     }
@@ -321,4 +322,37 @@ fn superusers_who_may_log_in_are_found() {
     let copy = sink::read(&mut source, &root, REGION_BYTES, Box::new(|_, _, _| ())).unwrap();
     let restored = restore(&copy, scratch.path()).start(&server_tools(), &request(&copy)).unwrap();
     assert_eq!(restored.options("postgres").user(), "Größe");
+}
+
+/// The tablespace is made while the backup is taken, so that replay makes it again: where the original cluster has its files.
+#[test]
+fn replay_does_not_reach_the_tablespaces_of_the_original() {
+    let scratch = scratch();
+    let cluster = server::cluster(|_| ());
+    let place = directory_for(&cluster, scratch.path(), "live");
+    let client = std::sync::Mutex::new(cluster.client("postgres"));
+    let create = |path: &model::ClusterPath, _, _: &mut [u8]| {
+        if path.as_str() == "global/pg_control" {
+            let mut client = client.lock().unwrap();
+            client.execute(&format!("CREATE TABLESPACE live LOCATION '{}'", place.display())).unwrap();
+            client
+                .execute("CREATE TABLE in_live (a int) TABLESPACE live; INSERT INTO in_live VALUES (1)")
+                .unwrap();
+            client.execute("CHECKPOINT").unwrap();
+        }
+    };
+    let mut source = source(cluster.client("postgres"), 2);
+    let root = scratch.path().join("copy");
+    let copy = sink::read(&mut source, &root, REGION_BYTES, Box::new(create)).unwrap();
+    let client = &mut client.lock().unwrap();
+    client.execute("INSERT INTO in_live SELECT n FROM generate_series(2, 10000) n").unwrap();
+    client.execute("CHECKPOINT").unwrap();
+    let file = one(client, "SELECT pg_relation_filepath('in_live')");
+    let file = cluster.sandbox().data_directory().join(file);
+    let before = fs::read(&file).unwrap();
+    let started = restore(&copy, scratch.path()).start(&server_tools(), &request(&copy));
+    assert!(fs::read(&file).unwrap() == before);
+    let error = started.unwrap_err();
+    assert!(matches!(&error, RestoredError::Ended { log } if log.contains("FATAL:  could not")), "{error}");
+    assert_eq!(one(client, "SELECT count(*) FROM in_live"), "10000");
 }

@@ -5,10 +5,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use model::Lsn;
 
+use super::super::confinement::Confinement;
 use super::super::error::SandboxError;
 use super::super::owner::Owner;
 use super::super::server::{Launch, Server};
@@ -73,7 +74,7 @@ impl RestoredDirectory {
         let mut left_out = preload::leave_out_self_acting(&mut libraries);
         self.settle_tablespaces()?;
         self.settle_files()?;
-        let launch = self.launch(&superusers, request.limit)?;
+        let launch = self.launch(&superusers, request)?;
         let started = Instant::now();
         let server = loop {
             self.configure(tools, &control, &libraries, request)?;
@@ -158,7 +159,7 @@ impl RestoredDirectory {
         Ok(())
     }
 
-    fn launch(&self, superusers: &[String], limit: Duration) -> Result<Launch, RestoredError> {
+    fn launch(&self, superusers: &[String], request: &RecoveryRequest) -> Result<Launch, RestoredError> {
         let connect = |user: &String, database: &str| {
             ConnectOptions::local(&self.files.sockets, SOCKET_PORT, user, database)
                 .and_then(|options| options.with_session_options(SESSION_OPTIONS))
@@ -172,7 +173,12 @@ impl RestoredDirectory {
         }
         let file = self.files.base.join(CONFIGURATION_FILE);
         let arguments = vec!["-c".to_owned(), format!("config_file={}", file.display())];
-        Ok(Launch { arguments, candidates, limit })
+        let Files { base, sockets, .. } = &self.files;
+        let mut writable = vec![base.clone(), sockets.clone()];
+        writable.extend(request.writable.iter().cloned());
+        // The command that fetches WAL may have to get it over the network.
+        let confinement = Confinement { writable, no_network: request.restore_command.is_none() };
+        Ok(Launch { arguments, candidates, limit: request.limit, confinement: Some(confinement) })
     }
 }
 

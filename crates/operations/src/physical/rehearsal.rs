@@ -96,6 +96,7 @@ fn recover(
             restore_command: None,
             limit: RECOVERY_LIMIT,
             settings: Vec::new(),
+            writable: Vec::new(),
         },
     )?;
     cluster.promote(RECOVERY_LIMIT)?;

@@ -3,11 +3,14 @@
 //! `pg_restore` restores a whole archive in this order: definitions, data, indexes and the like; then privileges; then materialized views
 //! and event triggers. Its `--section` cuts that into parts by place only: privileges on tables come with the definitions, before the
 //! rows. Here each part is an archive of its own with exactly the entries that belong to it, so that the order of the whole is
-//! kept, with two refinements:
+//! kept, with three refinements:
 //!
 //! - privileges that stand among the definitions come after the data, as in a restore of the whole. Before, a table's owner
 //!   without the right to insert could not load it;
-//! - event triggers come alone and last. `pg_restore` makes them in the same pass as it fills materialized views, in either
+//! - triggers come after indexes and constraints, one after another. `pg_dump` does not say that the entry which enables or
+//!   disables the trigger of a partition needs the entry of its root, from which the partition has it, so that several
+//!   sessions at once may look for a trigger that is not there yet;
+//! - event triggers come last of all, with them. `pg_restore` makes them in the same pass as it fills materialized views, in either
 //!   order, and one that fires on `REFRESH MATERIALIZED VIEW` could write rows that were never backed up.
 //!
 //! Checked on `pg_dump` 15 to 18: values of sequences (`SEQUENCE SET`) and large objects (`BLOBS`, and from 17 on
@@ -30,10 +33,10 @@ pub enum Phase {
     PreData,
     /// The data within the archive. Rows beside the archive may come before, after or at the same time.
     Data,
-    /// Indexes, constraints, triggers, privileges; then materialized views are filled.
+    /// Indexes, constraints, privileges; then materialized views are filled.
     PostData,
-    /// Event triggers.
-    EventTriggers,
+    /// Triggers, then event triggers.
+    Triggers,
 }
 
 /// For messages, as in "failed in definitions".
@@ -43,7 +46,7 @@ impl fmt::Display for Phase {
             Self::PreData => "definitions",
             Self::Data => "data",
             Self::PostData => "indexes and constraints",
-            Self::EventTriggers => "event triggers",
+            Self::Triggers => "triggers",
         })
     }
 }
@@ -67,8 +70,8 @@ pub(super) fn phases(toc: &Toc) -> impl Iterator<Item = (Option<Phase>, &TocEntr
     toc.sections().map(|(section, entry)| {
         let phase = if is_setting(entry) || is_of_database(entry) {
             None
-        } else if is_of_event_trigger(entry) {
-            Some(Phase::EventTriggers)
+        } else if is_of_trigger(entry) {
+            Some(Phase::Triggers)
         } else {
             Some(match (section, entry.desc.as_str()) {
                 (Section::Data, _) => Phase::Data,
@@ -80,10 +83,12 @@ pub(super) fn phases(toc: &Toc) -> impl Iterator<Item = (Option<Phase>, &TocEntr
     })
 }
 
-fn is_of_event_trigger(entry: &TocEntry) -> bool {
+fn is_of_trigger(entry: &TocEntry) -> bool {
     match entry.desc.as_str() {
-        "EVENT TRIGGER" => true,
-        "COMMENT" | "SECURITY LABEL" => entry.tag.starts_with(b"EVENT TRIGGER "),
+        "TRIGGER" | "EVENT TRIGGER" => true,
+        "COMMENT" | "SECURITY LABEL" => {
+            entry.tag.starts_with(b"TRIGGER ") || entry.tag.starts_with(b"EVENT TRIGGER ")
+        }
         _ => false,
     }
 }
@@ -105,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_that_of_the_whole_with_event_triggers_last() {
+    fn the_order_is_that_of_the_whole_with_triggers_last() {
         for dump in DUMPS {
             let toc = Toc::read(&mut &dump[..]).unwrap();
             for (desc, tag, phase) in [
@@ -124,10 +129,10 @@ mod tests {
                 ("SEQUENCE SET", "counter", Some(Phase::Data)),
                 ("INDEX", "account_code", Some(Phase::PostData)),
                 ("COMMENT", "INDEX account_code", Some(Phase::PostData)),
-                ("TRIGGER", "entry entry_touch", Some(Phase::PostData)),
+                ("TRIGGER", "entry entry_touch", Some(Phase::Triggers)),
                 ("DEFAULT ACL", "DEFAULT PRIVILEGES FOR TABLES", Some(Phase::PostData)),
                 ("MATERIALIZED VIEW DATA", "totals", Some(Phase::PostData)),
-                ("EVENT TRIGGER", "watch", Some(Phase::EventTriggers)),
+                ("EVENT TRIGGER", "watch", Some(Phase::Triggers)),
             ] {
                 assert_eq!(phase_of(&toc, desc, tag), phase, "{desc} {tag}");
             }

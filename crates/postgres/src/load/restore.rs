@@ -127,11 +127,11 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Makes indexes, constraints, triggers and what else comes after all rows, fills materialized views, and makes event triggers last.
+    /// Makes indexes, constraints and what else comes after all rows, fills materialized views, and makes triggers and event triggers last.
     /// Returns warnings.
     pub fn post_data(&self) -> Result<Vec<String>, LoadError> {
         let mut warnings = self.restore_definitions(Phase::PostData, self.options.jobs)?;
-        warnings.extend(self.restore_definitions(Phase::EventTriggers, 1)?);
+        warnings.extend(self.restore_definitions(Phase::Triggers, 1)?);
         Ok(warnings)
     }
 

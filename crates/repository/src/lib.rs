@@ -10,6 +10,7 @@ mod cache;
 mod catalog;
 mod check;
 mod error;
+mod intents;
 mod lists;
 mod proofs;
 mod random;
@@ -27,6 +28,7 @@ pub use format::{
     LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
     ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
 };
+pub use intents::INTENT_ABANDONED_AFTER;
 pub use proofs::ProofEntry;
 pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};

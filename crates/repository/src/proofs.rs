@@ -40,7 +40,7 @@ impl Repository {
         let sealed = proof
             .seal(&self.inner.keyring, salt)
             .map_err(|source| Error::Seal { what: "the proof".to_owned(), source })?;
-        let key = ObjectKey::Proof(proof.backup.clone(), proof_name(proof.at, random));
+        let key = ObjectKey::Proof(proof.backup.clone(), dated_name(proof.at, random));
         self.inner.store.put(&storage_key(&key)?, &sealed.bytes)?;
         Ok(())
     }
@@ -136,8 +136,13 @@ pub(crate) fn pack_of(object: &str) -> Option<PackId> {
     }
 }
 
-/// The name of a proof: a backup id without its first word.
-fn proof_name(at: Timestamp, random: [u8; 3]) -> String {
+/// The time in such a name.
+pub(crate) fn time_of(name: &str) -> Option<Timestamp> {
+    format!("backup-{name}").parse::<BackupId>().ok().map(|id| id.started_at())
+}
+
+/// The name of a proof or a prune: a backup id without its first word.
+pub(crate) fn dated_name(at: Timestamp, random: [u8; 3]) -> String {
     let id = BackupId::new(at, random);
     id.as_str().strip_prefix("backup-").unwrap_or(id.as_str()).to_owned()
 }

@@ -1,7 +1,7 @@
 //! Writing a backup.
 //!
 //! Invariant: packs come before the manifest, and the manifest makes the backup exist. A writer that is dropped without
-//! [`BackupWriter::commit`] leaves packs that nothing names, and no backup.
+//! [`BackupWriter::commit`] leaves packs that nothing names, and no backup. Its intent is there as long as it is (W12).
 //!
 //! Chunks go through one bounded channel to a few seal threads, and finished packs through another to a few put threads, so that
 //! hashing, compressing and encrypting use all cores while the store waits for its disk. Every queue and buffer has a named
@@ -22,7 +22,7 @@ mod sealer;
 mod shared;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -37,8 +37,10 @@ use self::shared::Shared;
 use self::stream::Stream;
 use crate::catalog::ProofKeys;
 use crate::error::Problem;
+use crate::intents::Announcement;
 use crate::proofs::pack_of;
 use crate::records::Records;
+use crate::repository::storage_key;
 use crate::{Error, Repository};
 
 pub use self::archive::ArchiveWriter;
@@ -117,6 +119,8 @@ pub struct BackupWriter {
     streams: Mutex<Vec<Arc<Stream>>>,
     sealers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
+    /// Goes away last, when no thread can put a pack any more.
+    intent: Announcement,
 }
 
 impl std::fmt::Debug for BackupWriter {
@@ -140,8 +144,13 @@ impl Repository {
     ) -> Result<BackupWriter, Error> {
         let records = Arc::new(Records::new(Arc::clone(&self.inner)));
         let mut problems = Vec::new();
-        let parent =
-            if options.reuse { self.parent_of(source, kind, &records, &mut problems)? } else { None };
+        let chosen = if options.reuse { self.choose_parent(source, kind, &mut problems)? } else { None };
+        let parent_id = chosen.as_ref().map(|chosen| &chosen.manifest.id);
+        let intent = Announcement::of_writer(&self.inner, &id, parent_id)?;
+        let parent = match chosen {
+            Some(chosen) => self.open_parent(chosen, &records, &mut problems)?,
+            None => None,
+        };
         let (parent_id, parent) = parent.unzip();
         problems.extend(parent.iter().flat_map(|parent| parent.problems.iter().cloned()));
 
@@ -159,6 +168,7 @@ impl Repository {
             streams: Mutex::default(),
             sealers: Vec::new(),
             putters: Vec::new(),
+            intent,
         };
         for number in 0..PUT_THREADS {
             let (shared, packs) = (Arc::clone(&writer.shared), packs.clone());
@@ -171,17 +181,30 @@ impl Repository {
         Ok(writer)
     }
 
-    /// The backup to reuse from, without the packs that are known to be damaged.
-    fn parent_of(
+    /// The backup to reuse from, and the packs that are known to be damaged.
+    fn choose_parent(
         &self,
         source: &str,
         kind: Kind,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Option<Chosen>, Error> {
+        let proofs = self.proof_keys()?;
+        let damaged = self.damaged_packs(&proofs);
+        let manifest = self.newest_good(source, kind, proofs, problems)?;
+        Ok(manifest.map(|manifest| Chosen { manifest, damaged }))
+    }
+
+    /// Opens the backup to reuse from, unless it was pruned before the intent was there.
+    fn open_parent(
+        &self,
+        Chosen { manifest, damaged }: Chosen,
         records: &Arc<Records>,
         problems: &mut Vec<Problem>,
     ) -> Result<Option<(BackupId, Parent)>, Error> {
-        let proofs = self.proof_keys()?;
-        let damaged = self.damaged_packs(&proofs);
-        let Some(manifest) = self.newest_good(source, kind, proofs, problems)? else { return Ok(None) };
+        let place = storage_key(&ObjectKey::Manifest(manifest.id.clone()))?;
+        if self.inner.store.size(&place)?.is_none() {
+            return Ok(None);
+        }
         let mut there = self.packs_there()?;
         there.retain(|pack, _| !damaged.contains(pack));
         let files = self.files_of(&manifest, problems);
@@ -244,6 +267,13 @@ impl Repository {
         });
         Ok(packs.collect())
     }
+}
+
+/// A backup to reuse from.
+struct Chosen {
+    manifest: Manifest,
+    /// Packs of any backup that are known to be damaged.
+    damaged: HashSet<PackId>,
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

@@ -32,10 +32,8 @@ demo: ## Set-up, release build, then the whole story on a throwaway cluster
 	target/release/chronavault demo
 
 .PHONY: bench
-bench: ## Time and size against the usual tools; writes docs/benchmarks.md
-	@scripts/setup.sh
-	cargo build --release --locked --package chronavault-cli
-	benches/logical.py target/release/chronavault
+bench: ## Time and size against the usual tools; writes docs/benchmarks*.md
+	@scripts/bench.sh
 
 .PHONY: soak
 soak: ## Kill a backup at COUNT random points: make soak SEED=42 COUNT=1000

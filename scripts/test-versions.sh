@@ -8,7 +8,8 @@ failed=()
 while read -r major server programs; do
     printf '== PostgreSQL %s: %s, programs from %s ==\n' "$major" "$("$server/postgres" --version)" "$programs"
     PATH="$programs:$PATH" CHRONAVAULT_TEST_PG_BIN=$server \
-        cargo nextest run --locked --workspace -E 'binary(round_trip) + binary(base_backup) + binary(replication)' </dev/null || failed+=("$major")
+        cargo nextest run --locked --workspace </dev/null \
+            -E 'binary(round_trip) + binary(base_backup) + binary(replication) + binary(recover_cluster)' || failed+=("$major")
 done <<<"$servers"
 
 if [[ ${#failed[@]} -gt 0 ]]; then

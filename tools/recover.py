@@ -55,6 +55,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import struct
 import sys
 import unicodedata
@@ -640,6 +641,9 @@ LSN = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})")
 SEGMENT_SIZES = [1 << power for power in range(20, 31)]
 
 
+LEVELS = ("objects", "contents", "restore")
+
+
 class Proof(NamedTuple):
     """The result of one verification (section 11)."""
 
@@ -717,6 +721,7 @@ class Physical(NamedTuple):
     stop: int
     segment_bytes: int
     tablespaces: list[int]
+    files: int  # directories not counted
     bad_pages: list[tuple[str, int]]
     bad_page_count: int
 
@@ -748,7 +753,8 @@ def parse_physical(facts: Facts) -> Physical:
     pages = [(page.text("path"), page.number("block")) for page in bad]
     count = facts.number("bad_page_count") if "bad_page_count" in facts.value else len(pages)
     major = facts.number("server_version") // 10000
-    return Physical(int(system), major, timeline, start, stop, size, oids, pages, count)
+    files = facts.number("files")
+    return Physical(int(system), major, timeline, start, stop, size, oids, files, pages, count)
 
 
 class Manifest:
@@ -761,6 +767,7 @@ class Manifest:
         kind = facts.text("kind")
         require(kind in ("logical", "physical"), f"{self.name} is of kind {kind!r}, not known here")
         self.physical = parse_physical(facts.object("physical")) if kind == "physical" else None
+        self.snapshot_at = facts.text("snapshot_at") if kind == "physical" else ""
         self.logical = facts.object("logical") if kind == "logical" else Facts({}, self.name)
         packs = facts.objects("packs")
         self.pack_sizes = {pack.hex("sha256", 32).hex(): pack.number("bytes") for pack in packs}
@@ -818,6 +825,7 @@ class Backup:
                 facts = self._only_record(name, PROOF_MAGIC)
                 of_this = (facts.text("backup"), facts.hex("manifest_sha256", 32)) == (self.id, manifest_sha256)
                 require(of_this and facts.number("version") == 1, f"{name} is not a proof of this manifest")
+                require(facts.text("level") in LEVELS, f"{name} has an unknown level")
                 yield Proof(facts.text("level"), facts.text("outcome"), facts.text("at"))
             except Failure as failure:
                 say(f"ignored: {failure}")
@@ -949,7 +957,7 @@ def check_rows(content: bytes, entry: Entry, stream: str) -> None:
 CONTROL, LABEL, VERSION, TABLESPACE_MAP = "global/pg_control", "backup_label", "PG_VERSION", "tablespace_map"
 HELD_MAX_BYTES = 1 << 18  # of the two files that are not written where they come in the list
 LINE_MAX_BYTES = 1 << 16
-NAMES_AT_ONCE_BYTES = 8 * MEBIBYTE
+NAMES_AT_ONCE_BYTES = 32 * MEBIBYTE
 SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 
 
@@ -1042,7 +1050,9 @@ class Cluster:
         if self.oids:
             needed.add(TABLESPACE_MAP)
         segments: set[int] = set()
+        files = 0
         for node in self.nodes():
+            files += node.bytes is not None
             mine = self.entries_of(node, entries)
             if node.path in (CONTROL, TABLESPACE_MAP):
                 require((node.bytes or 0) <= HELD_MAX_BYTES, f"{node.path} is too long to be one")
@@ -1058,6 +1068,8 @@ class Cluster:
             if match and node.bytes == self.facts.segment_bytes and int(match[1], 16) >= self.facts.timeline:
                 segments.add(segment_number(match[0], self.facts.segment_bytes))
         require(next(entries, None) is None, "the list of regions is damaged: it goes on behind the last file")
+        fits = files == self.facts.files
+        require(fits, f"the list of files is damaged: it has {files} files instead of {self.facts.files}")
         for path in sorted(needed):
             raise Failure(f"the list of files is damaged: a cluster does not start without {path}")
         for number in self.facts.segments:
@@ -1772,21 +1784,33 @@ fi
     fail "data belongs to another user than $(id -un); only its owner can start the server" \
     "    chown -R $(id -un): $(quoted "$here")          (as root)"
 
-# The programs must be of the major version of the files.
+# The programs must be of the major version of the files. A directory may have links to some of them.
 major=$(cat data/PG_VERSION)
+version=''
 found=''
-in_path=$(readlink -f -- "$(command -v postgres || echo /)")
-for directory in ${bin:+"$bin"} "${in_path%/*}" "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" \
-    /usr/local/pgsql/bin; do
-    version=$("$directory/postgres" --version 2>/dev/null | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
-    if [ "$version" = "$major" ] && [ -x "$directory/pg_ctl" ] && [ -x "$directory/pg_controldata" ]; then
-        found=$directory
-        break
-    fi
-    [ -z "$bin" ] || fail "$bin has no PostgreSQL $major, which these files need (${version:-nothing} is there)"
-done
-[ -n "$found" ] || fail "these files need PostgreSQL $major, which is not here" \
-    "install it (apt-get install postgresql-$major), or say where it is: --bin DIR"
+
+# try DIRECTORY: takes it if it has what is needed, or if the directory has that its postgres is a link to.
+try() {
+    program=$(readlink -f -- "$1/postgres") && [ -x "$program" ] || return 0
+    version=$("$program" --version 2>/dev/null | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+    for directory in "$1" "${program%/*}"; do
+        if [ "$version" = "$major" ] && [ -x "$directory/pg_ctl" ]; then
+            found=$directory
+        fi
+    done
+}
+
+if [ -n "$bin" ]; then
+    try "$bin"
+    [ -n "$found" ] || fail "$bin has no PostgreSQL $major, which these files need (${version:-nothing} is there)"
+else
+    in_path=$(command -v postgres || echo /)
+    for place in "${in_path%/*}" "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" /usr/local/pgsql/bin; do
+        [ -n "$found" ] || try "$place"
+    done
+    [ -n "$found" ] || fail "these files need PostgreSQL $major, which is not here" \
+        "install it (apt-get install postgresql-$major), or say where it is: --bin DIR"
+fi
 if "$found/pg_ctl" status -D data >/dev/null 2>&1; then
     fail "the server runs already; to stop it: $(quoted "$found/pg_ctl") -D $(quoted "$here/data") stop"
 fi
@@ -1843,7 +1867,8 @@ config=data/postgresql.conf
 if [ ! -f "$config" ]; then
     config=minimal.conf
     echo "start.sh: the backup has no postgresql.conf (it was kept elsewhere); the server gets $here/$config"
-    LC_ALL=C "$found/pg_controldata" -D data |
+    [ -x "$found/pg_controldata" ] || echo 'start.sh: pg_controldata is not here; what is in that file is a guess' >&2
+    { LC_ALL=C "$found/pg_controldata" -D data || echo 'max_prepared_xacts setting: 100'; } |
         sed -n 's/^\(max_[a-z_]*\)xacts\{0,1\} setting:/\1transactions setting:/
                 s/per_transactions/per_transaction/
                 s/^\(max_[a-z_]*\) setting: *\([0-9]*\)$/\1 = \2/p' > "$config"
@@ -1996,6 +2021,18 @@ def recover(backup: Backup, output_path: str, replay: Optional[Replay]) -> None:
     output.write("load.sh", iter([load_script(backup.id, manifest).encode()]), mode=0o700)
 
 
+def proof_that_counts(newest_first: Iterator[Proof]) -> Optional[Proof]:
+    """Section 11: a lower level hides neither a proof nor a failed restore."""
+    newest, cleared = None, -1
+    for proof in newest_first:
+        level = LEVELS.index(proof.level)
+        if proof.outcome == "proven" or (proof.outcome == "failed" and level > cleared):
+            return proof
+        if proof.outcome != "failed":
+            newest, cleared = newest or proof, max(cleared, level)
+    return newest
+
+
 def find_wal(backup: Backup, no_wal: bool, until: Optional[str]) -> Optional[Replay]:
     """The archived WAL of the cluster of a physical backup, where there is some and it is wanted."""
     facts = backup.manifest.physical
@@ -2006,6 +2043,15 @@ def find_wal(backup: Backup, no_wal: bool, until: Optional[str]) -> Optional[Rep
     archive = Archive(backup.store, backup.keys, facts.system_id, backup.verify_ids)
     replay = Replay(archive, facts, until)
     return replay if archive.whole or archive.pieces else None
+
+
+def warn_of_space(cluster: Cluster, output_path: str, replay: Optional[Replay]) -> None:
+    """Hours before the disk is full. It is no more than a warning, since some file systems compress."""
+    wal_bytes = len(replay.segments) * cluster.facts.segment_bytes if replay is not None else 0
+    needed, above = cluster.regions.plain_bytes + wal_bytes, os.path.dirname(os.path.abspath(output_path))
+    free = shutil.disk_usage(above).free
+    if free < needed:
+        say(f"WARNING: {needed} bytes are to be written, and {free} are free in {above}")
 
 
 def recover_cluster(cluster: Cluster, output_path: str, replay: Optional[Replay]) -> None:
@@ -2020,6 +2066,7 @@ def recover_cluster(cluster: Cluster, output_path: str, replay: Optional[Replay]
             way_out = "--no-wal recovers the backup without WAL, --until SEGMENT with what comes before"
             raise Failure(f"{failure}; {way_out}", failure.status) from None
         timeline = str(replay.timeline) if replay.timeline != cluster.facts.timeline else "current"
+    warn_of_space(cluster, output_path, replay)
     output = Output(output_path)
     if replay is not None:
         say("writing wal")
@@ -2054,7 +2101,8 @@ BAD_PAGES_SHOWN = 20
 def cluster_instructions(backup: Backup, facts: Physical, output_path: str, replay: Optional[Replay]) -> list[str]:
     here = shlex.quote(os.path.abspath(output_path))
     lines = [
-        f"{backup.id} is in {output_path}, as plaintext. To start it, with PostgreSQL {facts.major} installed:",
+        f"{backup.id} is in {output_path}, as plaintext, a cluster as it was at {backup.manifest.snapshot_at}.",
+        f"To start it, with PostgreSQL {facts.major} installed:",
         "",
         "  1. as root, if you are: give it to the user that will run the server",
         f"       chown -R postgres: {here}",
@@ -2080,10 +2128,8 @@ def instructions(backup: Backup, output_path: str, replay: Optional[Replay]) -> 
         "  2. the database:",
         f"       {here}/load.sh NEWDB",
     ]  # fmt: skip
-    proofs = list(backup.proofs())
-    if proofs:
-        # Levels below a restore prove nothing, so one of them does not hide an older restore.
-        proof = next((proof for proof in proofs if proof.level == "restore"), proofs[0])
+    proof = proof_that_counts(backup.proofs())
+    if proof is not None:
         lines += ["", f"Its last verification, on {proof.at}: {proof.outcome} (level {proof.level})."]
     if backup.manifest.logical.value.get("globals_without_passwords"):
         lines += ["", "The roles have no passwords in this backup: the role that made it was not allowed to read them."]

@@ -391,7 +391,8 @@ class ClusterSample:
         physical = {"system_identifier": str(SYSTEM_ID), "server_version": 150018, "timeline": 1}
         physical.update(start_lsn="0/200028", stop_lsn="0/200100", wal_segment_bytes=SEGMENT_BYTES, block_bytes=8192)
         physical.update(data_checksums=True, from_standby=False, method="base_backup")
-        physical.update(tablespaces=[{"oid": 16385, "location": "/srv/fast"}], files=len(self.contents))
+        physical.update(tablespaces=[{"oid": 16385, "location": "/srv/fast"}])
+        physical["files"] = sum("bytes" in line for line in self.lines)
         return physical
 
     def manifest(self, text=None):

@@ -179,6 +179,8 @@ class Lists(RecoverTest):
     def test_a_link_of_a_tablespace_is_not_written_through(self):
         for path in ("pg_tblspc/16385", "pg_tblspc"):
             self.assert_refused(self.with_line({"path": path, "mode": 0o600, "bytes": 0}), path)
+        files = {name: content for name, content in CLUSTER_FILES.items() if name != TABLESPACE_FILE}
+        self.assert_refused(self.cluster(files={**files, "pg_tblspc/16385": b"x"}), "is a file, and a tablespace")
 
     def test_no_path_occurs_twice(self):
         for line in ({"path": "base/5/1259", "mode": 384, "bytes": 0}, {"path": "base/5/1259", "mode": 448}):
@@ -221,6 +223,10 @@ class Lists(RecoverTest):
         sample = self.cluster()
         sample.entries.append(sample.entries[-1])
         self.assert_refused(sample, "goes on behind the last file")
+
+    def test_files_are_counted(self):
+        change = lambda manifest: manifest["physical"].update(files=12)  # noqa: E731
+        self.assert_refused(self.cluster(), "13 files instead of 12", change=change)
 
     def test_lengths_and_entries_must_fit(self):
         for length in (9999, 10001, 2 * REGION, 3 * REGION, 0, 1400):
@@ -280,6 +286,7 @@ class Lists(RecoverTest):
             "tablespaces": (None, [{}], [{"oid": 0}], [{"oid": 1}, {"oid": 1}], [{"oid": 1 << 32}], [{"oid": "../x"}]),
             "bad_pages": (None, [1], [{"path": 1, "block": 1}]),
             "bad_page_count": ("x",),
+            "files": (None, "13"),
             "server_version": ("15",),
         }
         for member, values in cases.items():

@@ -338,6 +338,20 @@ class Proofs(RecoverTest):
         self.assertIn("on 2026-11-24T13:00:00Z: proven (level restore)", done.stdout)
         self.assertNotIn("ignored", done.stderr)
 
+    def test_a_lower_level_hides_neither_a_proof_nor_a_failed_restore(self):
+        def counts(*proofs):
+            found = recover.proof_that_counts(recover.Proof(level, outcome, "") for level, outcome in proofs)
+            return found and (found.level, found.outcome)
+
+        sound, failed, proven = ("objects", "sound"), ("objects", "failed"), ("restore", "proven")
+        not_restored = ("restore", "failed")
+        self.assertIsNone(counts())
+        self.assertEqual(counts(("contents", "sound"), sound), ("contents", "sound"))
+        self.assertEqual(counts(failed, proven), failed)
+        self.assertEqual(counts(sound, failed, proven), proven)
+        self.assertEqual(counts(("contents", "sound"), not_restored, proven), not_restored)
+        self.assertEqual(counts(proven, not_restored), proven)
+
     def test_a_proof_that_is_no_good_is_ignored(self):
         sample = self.sample()
         other = self.sample("other")

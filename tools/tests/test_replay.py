@@ -1,11 +1,16 @@
 """The archived WAL that recover.py lays beside a physical backup (docs/format.md, section 15)."""
 
+import json
+import os
 import re
 import shutil
+from unittest import mock
 
 from tools import recover
 from tools.tests.running import RecoverTest
-from tools.tests.sealing import CLUSTER_FILES, SEGMENT_BYTES, SYSTEM_ID, seal_wal, wal_segment
+from tools.tests.sealing import (
+    CLUSTER_FILES, SEGMENT_BYTES, SYSTEM_ID, Container, compress, seal_wal, wal_segment,
+)  # fmt: skip
 
 
 def name(number, timeline=1):
@@ -60,6 +65,13 @@ class Writing(ReplayTest):
         self.assertNotIn("WARNING", done.stdout)
         self.assertEqual(self.timeline(), "current")
 
+    def test_a_disk_that_will_be_too_small_is_said_at_once(self):
+        self.segment(3)
+        with mock.patch.object(shutil, "disk_usage", lambda _path: mock.Mock(free=SEGMENT_BYTES * 2)):
+            done = self.recovered()
+        size = sum(map(len, CLUSTER_FILES.values())) + SEGMENT_BYTES
+        self.assertIn(f"WARNING: {size} bytes are to be written, and {SEGMENT_BYTES * 2} are free", done.stderr)
+
     def test_without_wal_there_is_no_directory_of_it(self):
         self.put(name(3), wal_segment(3, 1, 5, SEGMENT_BYTES), system=5)
         done = self.recovered()
@@ -93,7 +105,8 @@ class Writing(ReplayTest):
 
     def test_a_whole_segment_needs_no_pieces(self):
         content = self.segment(3)
-        self.put(name(3), b"?" * 100, offset=100)
+        for offset in (0, 100):
+            self.put(name(3), content[:200] if offset == 0 else b"?" * 100, offset=offset)
         self.recovered()
         self.assertEqual(self.written(), {name(3): content})
 
@@ -287,6 +300,51 @@ class Damage(ReplayTest):
             self.assert_refused(f"wal/{SYSTEM_ID}/")
             self.objects[one].write_bytes(first)
             self.objects[other].write_bytes(second)
+
+    def test_a_piece_is_at_its_offset_in_its_segment(self):
+        content = wal_segment(3, 1, SYSTEM_ID, SEGMENT_BYTES)[:100]
+        for key in (f"{name(3)}.00000001.piece", f"{name(4)}.00000000.piece"):
+            path = self.put(name(3), content, key=f"wal/{SYSTEM_ID}/00000001/{key}", offset=0)
+            self.assert_refused(f"it is {name(3)} of the cluster {SYSTEM_ID}, from byte 0 on")
+            path.unlink()
+        # What is no segment has no pieces, and a piece of one is no segment.
+        key = f"wal/{SYSTEM_ID}/00000001/{name(4)}.00000000.piece"
+        self.owner.put(key, seal_wal(self.owner, "00000001.history", b"", SYSTEM_ID, SEGMENT_BYTES))
+        self.assert_refused("it is 00000001.history")
+        self.owner.put(key, self.objects[0].read_bytes())
+        self.assert_refused(f"it is {name(2)}")
+        (self.owner.directory / key).unlink()
+        self.put(name(4), content, key=f"wal/{SYSTEM_ID}/00000001/{name(4)}.wal", offset=0)
+        self.assert_refused(f"it is {name(4)} of the cluster {SYSTEM_ID}, from byte 0 on")
+
+    def test_objects_have_their_limits(self):
+        first = self.objects[0]
+        whole = first.read_bytes()
+        self.addCleanup(setattr, recover, "WAL_MAX_BYTES", recover.WAL_MAX_BYTES)
+        recover.WAL_MAX_BYTES = len(whole) - 1
+        self.assert_refused(first.name, f"longer than {len(whole) - 1} bytes")
+        recover.WAL_MAX_BYTES = len(whole)
+        # A chunk that zstd made longer than it was, and a chunk that is too long.
+        head = {"version": 1, "name": name(2), "system_id": str(SYSTEM_ID), "timeline": 1, "offset": 0}
+        head.update(segment_bytes=SEGMENT_BYTES, bytes=SEGMENT_BYTES, archived_at="2026-11-23T12:00:00Z")
+        text, random = json.dumps(head).encode(), os.urandom(SEGMENT_BYTES)
+        recover.WAL_MAX_BYTES = 2 * SEGMENT_BYTES
+        for plain, body in ((random, compress(random)), (random + b"x", compress(bytes(SEGMENT_BYTES + 1)))):
+            container = Container(self.owner, b"CHRVWALS")
+            container.record(6, text, chunk_id=bytes(32))
+            container.record(7, plain, body, 1, chunk_id=bytes(32))
+            first.write_bytes(container.finish())
+            self.assert_refused(first.name, "larger than a")
+        for kinds in ((7,), (6, 6), (7, 6), ()):
+            container = Container(self.owner, b"CHRVWALS")
+            for kind in kinds:
+                container.record(kind, text, chunk_id=bytes(32))
+            first.write_bytes(container.finish())
+            self.assert_refused(first.name, "it does not have one head")
+        container = Container(self.owner, b"CHRVWALS")
+        container.record(6, text, compress(text), 1, chunk_id=bytes(32))
+        first.write_bytes(container.finish())
+        self.assert_refused(first.name, "its head is compressed")
 
     def test_segments_of_another_length_are_refused(self):
         content = wal_segment(2, 1, SYSTEM_ID, 2 * SEGMENT_BYTES)

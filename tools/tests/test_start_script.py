@@ -221,6 +221,14 @@ class StartScript(RecoverTest):
         self.assertEqual((self.output / "minimal.conf").read_text(), expected)
         self.assertIn("no postgresql.conf", done.stdout)
 
+    def test_without_pg_controldata_a_guess_must_do(self):
+        self.cluster().put()
+        self.assertEqual(self.run_recover().returncode, 0)
+        (self.programs / "pg_controldata").unlink()
+        done = self.assert_started()
+        self.assertIn("a guess", done.stderr)
+        self.assertEqual((self.output / "minimal.conf").read_text(), "max_prepared_transactions = 100\n")
+
     def test_a_moved_directory_finds_its_tablespaces(self):
         self.recovered()
         moved = self.directory / "moved \\ here"

@@ -10,12 +10,17 @@
 
 mod cluster;
 mod examples;
+mod wal;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::{BackupId, Level};
+
+pub(crate) use wal::{
+    WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalRecoveredArgs, WalStatusArgs,
+};
 
 pub(crate) use cluster::{
     ActionArg, CheckpointArg, ClusterBackupArgs, ClusterRestoreArgs, MethodArg, TimelineArg,
@@ -91,6 +96,9 @@ pub(crate) enum Command {
     /// Write a backup as plain SQL or as an archive for pg_restore.
     #[command(after_help = examples::EXPORT)]
     Export(ExportArgs),
+    /// Archive WAL, fetch it for a recovery, and show to which moments can be recovered.
+    #[command(subcommand, after_help = examples::WAL, arg_required_else_help = true)]
+    Wal(WalCommand),
     /// Check settings, key, repository, tools and server; each finding says what to do next.
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
@@ -344,13 +352,15 @@ mod tests {
 
     #[test]
     fn every_command_has_examples() {
-        for command in Cli::command().get_subcommands() {
+        let has_examples = |command: &clap::Command, name: &str| {
             let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(
-                examples.contains(&format!("chronavault {}", command.get_name())),
-                "{}",
-                command.get_name()
-            );
+            assert!(examples.contains(&format!("chronavault {name}")), "{name}");
+        };
+        for command in Cli::command().get_subcommands() {
+            has_examples(command, command.get_name());
+            for part in command.get_subcommands().filter(|part| !part.is_hide_set()) {
+                has_examples(part, &format!("{} {}", command.get_name(), part.get_name()));
+            }
         }
     }
 }

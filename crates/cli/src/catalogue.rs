@@ -179,6 +179,10 @@ codes! {
         "Drop or rename the table in the target, or restore into another database.";
     TargetLocale = "target.locale", Failed, "Restore into a server of at least the version that is named.";
     TableMissing = "table.missing", Failed, "Run `chronavault show ID` to see the tables of the backup.";
+    RecoveryUnreachable = "recovery.unreachable", Failed,
+        "Choose a target within what can be reached, or find the missing WAL; `chronavault wal status` shows every gap.";
+    RestoredFailed = "restored.failed", Failed,
+        "Read what the server says; check that everything that the cluster needs is installed here.";
     DirectoryNotEmpty = "directory.not_empty", Failed,
         "Name an empty directory, or add --delta to use what is in it.";
     DirectoryInUse = "directory.in_use", Failed, "Stop the server that runs on it, or name another directory.";
@@ -199,6 +203,15 @@ codes! {
         "Raise wal_keep_size or max_slot_wal_keep_size of the server, then run the backup again.";
     VerifyFailed = "verify.failed", NotVerified,
         "Do not rely on this backup: make a new one now, which stores again what is damaged, and run `chronavault verify --all --level contents` to see what else is.";
+    WalDiffers = "wal.differs", Failed,
+        "Find out which cluster archived the other file: two that come from one backup must not share an archive. Nothing was replaced.";
+    WalMisnamed = "wal.misnamed", Failed,
+        "Find out who gave the file this name; a server never does. Nothing was stored.";
+    WalName = "wal.name", Usage, "Use `chronavault wal push %p` as archive_command: the server puts the path there.";
+    WalUnreadable = "wal.unreadable", Failed, "Run it as the user of the server, in its data directory, as the server does.";
+    WalNoSystem = "wal.no_system", Usage,
+        "Run it in the data directory, as the server does, or name the cluster with --system-id.";
+    WalUnfinished = "wal.unfinished", Failed, "Archive the whole segment first.";
     DoctorFound = "doctor.found", Failed, "Do what the findings say, then run `chronavault doctor` again.";
     OutputExists = "output.exists", Failed, "Name another file with --output, or remove this one.";
     OutputFailed = "output.failed", Failed, "Check free space and permissions of the place that is written to.";

@@ -15,6 +15,7 @@ mod restore;
 mod restore_cluster;
 mod show;
 mod verify;
+mod wal;
 
 use crate::args::Command;
 use crate::failure::Failure;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Verify(args) => verify::run(&args, session),
         Command::Restore(args) => restore::run(&args, session),
         Command::Export(args) => export::run(&args, session),
+        Command::Wal(command) => wal::run(&command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
         Command::Completions(args) => completions::run(&args),

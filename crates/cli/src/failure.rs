@@ -20,11 +20,19 @@ pub(crate) enum Exit {
     NotVerified = 3,
     /// Done, with warnings that need a person.
     Warnings = 4,
+    /// `wal fetch` only: what was asked for is not archived. To the outside this is [`Exit::Failed`].
+    Absent = 5,
+    /// `wal fetch` only: it is not known whether what was asked for is archived. A server that gets more than 125 from its
+    /// `restore_command` stops; with less it would take this for the end of the WAL. (143 would look like SIGTERM.)
+    Abort = 200,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        match exit {
+            Exit::Absent => Self::from(Exit::Failed as u8),
+            exit => Self::from(exit as u8),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod hardening;
 mod key;
 mod opening;
 mod progress;
+mod recovery;
 mod screen;
 mod session;
 mod settings;
@@ -38,10 +39,10 @@ fn main() -> ExitCode {
     hardening::forbid_core_dumps();
     let environment = Environment::from_variables(env::vars_os());
     let arguments: Vec<OsString> = env::args_os().collect();
-    let exit = match Cli::try_parse_from(&arguments) {
+    let exit = recovery::guard(&arguments, || match Cli::try_parse_from(&arguments) {
         Ok(cli) => run(cli, environment),
         Err(error) => usage::explain(&error, &arguments, &environment),
-    };
+    });
     exit.into()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{BackupId, Kind};
+use model::BackupId;
 use repository::{HolderKey, Listed, Repository};
 use storage::{Isolation, LocalStore};
 
@@ -43,29 +43,6 @@ pub(crate) fn backup(
             Failure::new(Code::BackupNone, format!("the repository has no backup{of}"))
         }),
     }
-}
-
-/// The physical backup that was asked for; `latest` is the newest physical one.
-pub(crate) fn cluster_backup(
-    repository: &Repository,
-    wanted: &BackupArg,
-    source: Option<&str>,
-) -> Result<BackupId, Failure> {
-    if let BackupArg::Id(id) = wanted {
-        return Ok(id.clone());
-    }
-    let newest = repository.backups()?.into_iter().find_map(|listed| match listed {
-        Listed::Backup(summary)
-            if summary.kind == Kind::Physical && source.is_none_or(|source| summary.source == source) =>
-        {
-            Some(summary.id)
-        }
-        _ => None,
-    });
-    newest.ok_or_else(|| {
-        let of = source.map(|source| format!(" of source {source:?}")).unwrap_or_default();
-        Failure::new(Code::BackupNone, format!("the repository has no physical backup{of}"))
-    })
 }
 
 /// The backups of a source, or all, newest first. A backup that cannot be read belongs to every source: it must be

@@ -42,6 +42,8 @@ pub(crate) struct Answer {
     failure: Option<Failure>,
     /// Whether something needs a person.
     needs_person: bool,
+    /// Whether the answer is that there is nothing.
+    is_absent: bool,
 }
 
 /// A warning or a finding with what to do about it.
@@ -60,7 +62,7 @@ impl Answer {
     pub(crate) fn new(text: impl Into<String>, body: &impl Serialize) -> Result<Self, Failure> {
         match serde_json::to_value(body) {
             Ok(Value::Object(body)) => {
-                Ok(Self { text: text.into(), body, failure: None, needs_person: false })
+                Ok(Self { text: text.into(), body, failure: None, needs_person: false, is_absent: false })
             }
             Ok(_) => Err(Failure::new(Code::Internal, "the answer is not a JSON object")),
             Err(error) => Err(Failure::because(Code::Internal, &error)),
@@ -77,10 +79,16 @@ impl Answer {
         Self { needs_person, ..self }
     }
 
+    /// Whether the answer is that there is nothing.
+    pub(crate) fn absent(self, is_absent: bool) -> Self {
+        Self { is_absent, ..self }
+    }
+
     /// The exit status that goes with it.
     fn exit(&self) -> Exit {
         match &self.failure {
             Some(failure) => failure.exit(),
+            None if self.is_absent => Exit::Absent,
             None if self.needs_person => Exit::Warnings,
             None => Exit::Done,
         }

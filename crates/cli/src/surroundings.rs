@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use operations::{Context, Observer};
+use operations::{Context, Observer, Unobserved};
 
 use crate::catalogue::Code;
 use crate::failure::Failure;
@@ -59,6 +59,18 @@ impl Surroundings {
             tool_path: self.tool_path.clone(),
             sandbox_parent: self.sandbox_parent.clone(),
         }
+    }
+}
+
+/// The context of an operation that is done before anybody could wait for it. Signals end the process, as the server that started
+/// it expects.
+pub(crate) fn brief_context() -> Context<'static> {
+    Context {
+        clock: &Timestamp::now,
+        random: &random,
+        observer: &Unobserved,
+        tool_path: None,
+        sandbox_parent: PathBuf::new(),
     }
 }
 

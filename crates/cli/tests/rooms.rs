@@ -111,6 +111,48 @@ fn every_dependency_has_its_reason() {
     assert!(without_use.is_empty(), "ARCHITECTURE.md names {without_use:?}, which no room uses");
 }
 
+/// The text of every file with tests.
+fn tests() -> String {
+    let mut text = String::new();
+    let mut places: Vec<PathBuf> = vec![root().join("crates"), root().join("tools/tests")];
+    while let Some(place) = places.pop() {
+        if place.is_dir() {
+            places.extend(std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()));
+        } else if place.components().any(|part| part.as_os_str() == "tests") || place.ends_with("tests.rs") {
+            text.push_str(&std::fs::read_to_string(place).unwrap_or_default());
+        }
+    }
+    text
+}
+
+#[test]
+fn every_promise_is_named_by_a_test() {
+    let (page, tests) = (page(), tests());
+    let is_word = |text: &str, word: &str| {
+        let mut parts = text.split(word).peekable();
+        std::iter::from_fn(|| Some((parts.next()?, *parts.peek()?))).any(|(before, after)| {
+            !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+        })
+    };
+    for row in table_rows(&page, "Promises") {
+        // What the page says is not there yet has no test.
+        let is_kept = !row[1].contains("There is no retention yet.");
+        assert_eq!(is_word(&tests, row[0]), is_kept, "{}: {}", row[0], row[1]);
+    }
+}
+
+#[test]
+fn every_invariant_of_the_write_order_has_its_test() {
+    let page = std::fs::read_to_string(root().join("docs/format.md")).unwrap();
+    let tests = tests();
+    let rows = table_rows(&page, "13. Write order");
+    assert!(rows.len() >= 8);
+    for row in rows {
+        let name = row[2].trim_matches('`');
+        assert!(tests.contains(&format!("fn {name}()")), "{} names a test that is not there", row[0]);
+    }
+}
+
 #[test]
 fn the_table_is_read_as_it_is_written() {
     let page = "## Rooms\n\n| room | may use |\n|---|---|\n| a | - |\n| b | a, c |\n| t | any; dev |\n\n## Next\n| x | - |\n";

@@ -70,6 +70,11 @@ impl ContainerKind {
         }
     }
 
+    /// Whether the name of a container says what is in it.
+    const fn is_named_by_hash(self) -> bool {
+        !matches!(self, Self::Wal)
+    }
+
     /// Most bytes of a container.
     const fn bytes_max(self) -> usize {
         match self {

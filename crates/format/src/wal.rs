@@ -9,7 +9,8 @@ use model::{SegmentSize, SystemId, TimelineId, WalName};
 use serde::{Deserialize, Serialize};
 
 use crate::container::{
-    Codec, ContainerBuilder, ContainerKind, NewRecord, Record, RecordType, WAL_CHUNK_BYTES, Walker,
+    Codec, ContainerBuilder, ContainerKind, NewRecord, Record, RecordType, WAL_CHUNK_BYTES,
+    WAL_CONTAINER_BYTES_MAX, Walker,
 };
 use crate::{ChunkId, Compressor, FormatError, Keyring};
 
@@ -17,6 +18,9 @@ use crate::{ChunkId, Compressor, FormatError, Keyring};
 pub const WAL_VERSION: u32 = 1;
 /// Most bytes of a history or of what a base backup left behind; real ones have less than a thousandth of that.
 pub const WAL_TEXT_BYTES_MAX: u64 = 1 << 20;
+
+/// About what the headers and tags of a small object take, in bytes.
+const OVERHEAD_BYTES: usize = 4 << 10;
 
 /// What an object of WAL holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +152,10 @@ impl WalBuilder {
     pub fn new(head: &WalHead, keyring: &Keyring, salt: [u8; 32]) -> Result<Self, FormatError> {
         head.check()?;
         let plaintext = serde_json::to_vec(head).map_err(FormatError::json("the head of a WAL object"))?;
-        let mut builder = ContainerBuilder::new(ContainerKind::Wal, keyring, salt, Vec::new())?;
+        // Memory that is never touched costs nothing, and a buffer that grows is copied again and again.
+        let most = head.bytes.min(WAL_CONTAINER_BYTES_MAX as u64);
+        let buffer = Vec::with_capacity(usize::try_from(most).unwrap_or_default() + OVERHEAD_BYTES);
+        let mut builder = ContainerBuilder::new(ContainerKind::Wal, keyring, salt, buffer)?;
         builder.append(&EncodedChunk::new(&plaintext, None, keyring)?.record(RecordType::WalHead))?;
         Ok(Self { builder, left: head.bytes })
     }
@@ -162,7 +169,7 @@ impl WalBuilder {
     /// Closes the object and returns its bytes.
     pub fn finish(self) -> Result<Vec<u8>, FormatError> {
         require_all(self.left)?;
-        Ok(self.builder.finish()?.bytes)
+        self.builder.finish_unnamed()
     }
 }
 

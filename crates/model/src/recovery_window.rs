@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::{BackupId, Lsn, SegmentSize, TimelineHistory, TimelineId, WalSegmentName};
 
@@ -104,7 +105,8 @@ pub struct Gap {
 }
 
 /// Why segments cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum GapCause {
     /// They are not archived.
     Missing,

@@ -12,8 +12,8 @@ use postgres::{
 };
 use postgres::{FilterError, SnapshotError, ToolsError};
 
-use crate::DirectoryError;
-use postgres::Unusable;
+use crate::{DirectoryError, Unreachable, WalError};
+use postgres::{AmcheckError, RestoredError, Unusable};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +107,18 @@ pub enum Error {
     /// A data directory could not be filled.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// There is no physical backup to start from.
+    #[error("the repository has no physical backup that could be restored")]
+    NoPhysicalBackup,
+    /// The target of a recovery cannot be reached.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// Indexes could not be compared with their tables.
+    #[error(transparent)]
+    Amcheck(AmcheckError),
+    /// A restored cluster could not be run on this machine.
+    #[error(transparent)]
+    Restored(RestoredError),
     /// The manifest or a stream says something that cannot be understood.
     #[error("{what} of {id} cannot be understood: {message}")]
     Malformed {
@@ -163,6 +175,9 @@ pub enum Error {
     /// What was exported could not be written.
     #[error("the export could not be written")]
     Output(#[source] io::Error),
+    /// WAL could not be pushed or fetched.
+    #[error(transparent)]
+    Wal(#[from] WalError),
     /// The operation was told to stop.
     #[error("the operation was cancelled")]
     Cancelled,

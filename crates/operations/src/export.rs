@@ -11,7 +11,7 @@ use repository::Repository;
 
 use crate::opened::Opened;
 use crate::progress::Progress;
-use crate::{Context, Error, Phase, crew};
+use crate::{Context, Error, Phase, Warning, crew};
 
 /// The form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,9 @@ pub fn export(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let backup = Opened::open(repository, id)?;
+    if let Some(warning) = Warning::if_filtered(id, &backup.record.filters) {
+        context.warn(warning);
+    }
     let selection = match tables {
         [] => None,
         names => Some(Selection::of_tables(&backup.toc, names, &Existing::in_new_database())?),

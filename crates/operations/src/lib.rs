@@ -19,6 +19,7 @@ mod restore;
 mod row_chunks;
 mod streams;
 mod verify;
+mod wal;
 mod warning;
 
 pub use backup::{BackupReport, BackupRequest, SizeLimit, backup};
@@ -28,11 +29,15 @@ pub use error::Error;
 pub use export::{ExportFormat, export};
 pub use physical::{
     ClusterBackupRequest, ClusterRestoreReport, ClusterRestoreRequest, DirectoryError, Method,
-    RecoveryCommands, TargetAction, backup_cluster, end_recovery, restore_cluster,
+    RecoveryCommands, StartFrom, TargetAction, Unreachable, backup_cluster, end_recovery, restore_cluster,
 };
 /// The room that speaks to PostgreSQL, for whoever has to name a database or understand an error.
 pub use postgres;
 pub use problem::Problem;
 pub use restore::{RestoreReport, RestoreRequest, restore};
 pub use verify::{VerifyReport, VerifyRequest, compare, verify};
+pub use wal::{
+    FetchReport, FetchRequest, Fetched, NewestWal, PrefetchReport, PrefetchRequest, PushReport, PushRequest,
+    WalError, WalStatus, WalWindow, fetch_wal, prefetch_wal, push_wal, system_of, wal_status,
+};
 pub use warning::Warning;

@@ -68,6 +68,9 @@ pub fn restore(
     let backup = Opened::open(repository, id)?;
     let mut restore =
         Restore { backup: &backup, request, context, warnings: Vec::new(), left_out: Vec::new() };
+    if let Some(warning) = Warning::if_filtered(id, &backup.record.filters) {
+        restore.warn(warning);
+    }
     let selection = if request.create || request.clean {
         restore.fill_new_database()?
     } else {

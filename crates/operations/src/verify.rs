@@ -10,20 +10,24 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{BackupId, Level, Outcome};
+use model::{BackupId, Kind, Level, Outcome};
 use postgres::ConnectOptions;
-use repository::{MANIFEST_VERSION, ProblemKind, ProblemRecord, Proof, Repository};
+use repository::{MANIFEST_VERSION, Manifest, ProblemKind, ProblemRecord, Proof, Repository};
 
 use crate::context::elapsed;
 use crate::opened::Opened;
-use crate::{Context, Error, Event, Phase, Problem};
-use restored::Rehearsal;
+use crate::physical::rehearse_cluster;
+use crate::{Context, Error, Event, Phase, Problem, Warning};
+pub(crate) use compare::Compared;
+pub(crate) use restored::Rehearsal;
 
 /// What a verification found.
 #[derive(Debug, Clone)]
 pub struct VerifyReport {
     /// The backup.
     pub id: BackupId,
+    /// What it holds; nothing when its manifest cannot be read.
+    pub kind: Option<Kind>,
     /// The level that was reached.
     pub level: Level,
     /// What was found.
@@ -102,6 +106,7 @@ impl<'a> Verification<'a> {
     fn new(repository: &'a Repository, id: &BackupId, jobs: usize, context: &'a Context<'a>) -> Self {
         let report = VerifyReport {
             id: id.clone(),
+            kind: None,
             level: Level::Objects,
             outcome: Outcome::Failed,
             tables: 0,
@@ -120,10 +125,15 @@ impl<'a> Verification<'a> {
 
     fn objects(&mut self) -> Result<(), Error> {
         self.check(Phase::Objects, Repository::check_objects)?;
-        if let Ok(manifest) = self.repository.manifest(&self.report.id) {
-            let tables = manifest.logical.map(|logical| logical.tables).unwrap_or_default();
-            self.report.tables = tables.len() as u64;
-            self.report.rows = tables.iter().filter_map(|table| table.proof).map(|proof| proof.rows).sum();
+        let Ok(manifest) = self.repository.manifest(&self.report.id) else { return Ok(()) };
+        self.report.kind = Some(manifest.kind);
+        if let Manifest { logical: Some(logical), .. } = manifest {
+            let proofs = logical.tables.iter().filter_map(|table| table.proof);
+            self.report.tables = logical.tables.len() as u64;
+            self.report.rows = proofs.map(|proof| proof.rows).sum();
+            if let Some(warning) = Warning::if_filtered(&self.report.id, &logical.filters) {
+                self.context.warn(warning);
+            }
         }
         Ok(())
     }
@@ -149,8 +159,13 @@ impl<'a> Verification<'a> {
     }
 
     fn restore(&mut self) -> Result<(), Error> {
-        let restored = Opened::open(self.repository, &self.report.id)
-            .and_then(|backup| restored::rehearse(self.repository, &backup, self.jobs, self.context));
+        let restored = match self.report.kind {
+            Some(Kind::Physical) => {
+                rehearse_cluster(self.repository, &self.report.id, self.jobs, self.context)
+            }
+            _ => Opened::open(self.repository, &self.report.id)
+                .and_then(|backup| restored::rehearse(self.repository, &backup, self.jobs, self.context)),
+        };
         match restored {
             Ok(Rehearsal::Done { compared, restore, server_version }) => {
                 self.report.level = Level::Restore;
@@ -161,8 +176,10 @@ impl<'a> Verification<'a> {
                 Ok(())
             }
             Ok(Rehearsal::Impossible(reason)) => {
-                self.report.unreached = Some(reason);
-                self.contents()
+                self.report.unreached = Some(reason.clone());
+                self.contents()?;
+                self.context.warn(Warning::NotProven { reason });
+                Ok(())
             }
             Err(error) => {
                 self.report.level = Level::Restore;

@@ -24,8 +24,13 @@ pub enum Warning {
         /// What `pg_dumpall` said.
         message: String,
     },
-    /// Parts of the database were left out on request.
-    Filtered(Filters),
+    /// Parts of the database were left out on request when it was backed up.
+    Filtered {
+        /// The backup.
+        id: BackupId,
+        /// What was left out.
+        filters: Filters,
+    },
     /// The verification could not restore, so nothing is proven.
     NotProven {
         /// Why.
@@ -82,6 +87,11 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// What is said wherever a backup is used that was made with `filters`, if there were any.
+    pub(crate) fn if_filtered(id: &BackupId, filters: &Filters) -> Option<Self> {
+        (!filters.is_empty()).then(|| Self::Filtered { id: id.clone(), filters: filters.clone() })
+    }
+
     /// A stable word for scripts.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -89,7 +99,7 @@ impl Warning {
             Self::LargerThanLimit { .. } => "larger_than_limit",
             Self::RolesWithoutPasswords => "roles_without_passwords",
             Self::RolesNotSaved { .. } => "roles_not_saved",
-            Self::Filtered(_) => "filtered",
+            Self::Filtered { .. } => "filtered",
             Self::NotProven { .. } => "not_proven",
             Self::DefinitionsNotCompared { .. } => "definitions_not_compared",
             Self::StartedAgain { .. } => "started_again",
@@ -121,8 +131,10 @@ impl fmt::Display for Warning {
             Self::RolesNotSaved { message } => {
                 write!(f, "the roles of the cluster were not saved: {message}")
             }
-            Self::Filtered(filters) => write!(f, "the backup is filtered and not complete: {filters}"),
-            Self::NotProven { reason } => write!(f, "the backup is not proven: {reason}"),
+            Self::Filtered { id, filters } => write!(f, "{id} is filtered, not complete: {filters}"),
+            Self::NotProven { reason } => {
+                write!(f, "only the level contents could be reached, so the backup is not proven: {reason}")
+            }
             Self::DefinitionsNotCompared { id, version } => write!(
                 f,
                 "{id} has an inventory of version {version} and this program makes version {INVENTORY_VERSION}, so the definitions of objects were not compared, only their classes, names and owners"

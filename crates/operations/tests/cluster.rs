@@ -11,7 +11,7 @@ use chronavault_operations as operations;
 use model::{BackupId, RecoveryTarget, TargetTimeline};
 use operations::{
     BackupReport, ClusterBackupRequest, ClusterRestoreReport, ClusterRestoreRequest, DirectoryError, Error,
-    Method, RecoveryCommands, TargetAction,
+    Method, RecoveryCommands, StartFrom, TargetAction,
 };
 use scene::{Scene, chain};
 use testkit::Cluster;
@@ -60,6 +60,7 @@ fn place(scene: &Scene) -> PathBuf {
 
 fn restore_request(data_dir: &Path) -> ClusterRestoreRequest {
     ClusterRestoreRequest {
+        from: StartFrom::Newest { source: None },
         data_dir: data_dir.to_owned(),
         target: RecoveryTarget::Latest,
         exclusive: false,
@@ -78,7 +79,8 @@ fn try_restore(
     id: &BackupId,
     request: &ClusterRestoreRequest,
 ) -> Result<ClusterRestoreReport, Error> {
-    Scene::context(|context| operations::restore_cluster(&scene.repository, id, request, context))
+    let request = ClusterRestoreRequest { from: StartFrom::Backup(id.clone()), ..request.clone() };
+    Scene::context(|context| operations::restore_cluster(&scene.repository, &request, context))
 }
 
 fn restore(scene: &Scene, id: &BackupId, request: &ClusterRestoreRequest) -> ClusterRestoreReport {

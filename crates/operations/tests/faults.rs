@@ -4,12 +4,15 @@
 
 mod scene;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronavault_operations as operations;
 use model::{Level, Outcome};
 use operations::{Context, Event, Observer, Phase};
+use repository::{HolderKey, Repository};
 use scene::{Scene, chain};
+use storage::{Effect, Fault, Faulty, Operation, StoreError};
 use testkit::Cluster;
 
 const BOOKS: &str = "
@@ -105,4 +108,25 @@ fn a_rewrite_in_flight_is_backed_up_as_it_ends() {
     let report = race(&scene, "ALTER TABLE entry ALTER id TYPE numeric; DROP TABLE small");
     let verified = scene.verify(&report.manifest.id, Level::Restore);
     assert_eq!((verified.outcome, verified.tables, verified.rows), (Outcome::Proven, 1, 60_000));
+}
+
+#[test]
+fn a_full_disk_fails_the_backup_and_harms_none() {
+    let scene = Scene::new();
+    scene.database("books", BOOKS);
+    let first = scene.backup("books").manifest.id;
+    scene.cluster.psql("books", "UPDATE entry SET memo = 'changed'");
+    for object in ["packs/", ".manifest"] {
+        let full = Fault::new(Operation::Put, 0, Effect::Full).on(object).forever();
+        let store = Arc::new(Faulty::new(Arc::clone(&scene.store), [full]));
+        let repository = Repository::open(store, &HolderKey::new(scene::KEY)).unwrap();
+        let request = scene.request("books");
+        let error = Scene::context(|context| operations::backup(&repository, &request, context)).unwrap_err();
+        let is_full =
+            matches!(error, operations::Error::Repository(repository::Error::Store(StoreError::Full { .. })));
+        assert!(is_full, "{}", chain(&error));
+        assert_eq!(scene.repository.ids().unwrap(), std::slice::from_ref(&first));
+    }
+    assert_eq!(scene.verify(&first, Level::Restore).outcome, Outcome::Proven);
+    assert_eq!(scene.verify(&scene.backup("books").manifest.id, Level::Restore).outcome, Outcome::Proven);
 }

@@ -9,8 +9,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use model::{BackupId, Level, Outcome};
+use model::{Level, Outcome};
 use sample::LedgerOptions;
+use scene::lost::{recover, succeeded};
 use scene::{KEY, Scene};
 use testkit::Cluster;
 
@@ -74,18 +75,6 @@ fn new_server(out: &Path) -> Cluster {
     cluster
 }
 
-fn recover(scene: &Scene, id: &BackupId, out: &Path, key: [u8; 32]) -> Output {
-    let key = key.map(|byte| format!("{byte:02x}")).concat();
-    Command::new(python())
-        .arg(workspace().join("tools/recover.py"))
-        .arg(scene.directory.path().join("isolated"))
-        .arg(id.as_str())
-        .arg(out)
-        .env("BACKUP_ENCRYPTION_KEY", key)
-        .output()
-        .unwrap()
-}
-
 /// Runs a program, or a script that runs some, against a cluster: only with the variables that libpq knows.
 fn stock(cluster: &Cluster, program: &str, arguments: &[&str], last: &Path) -> Output {
     let tools = testkit::cluster::client_tools(cluster.sandbox().tools());
@@ -139,20 +128,4 @@ fn assert_same(expected: &[String], found: &[String]) {
         assert_eq!(expected, found, "line {}", number + 1);
     }
     assert_eq!(expected.len(), found.len());
-}
-
-fn succeeded(output: &Output, what: &str) {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what} ended with {}: {errors}", output.status);
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The interpreter that has the modules.
-fn python() -> String {
-    let output = Command::new(workspace().join("scripts/python.sh")).output().unwrap();
-    succeeded(&output, "python.sh");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -64,8 +64,8 @@ pub struct BaseBackupOptions {
     pub threads: NonZeroUsize,
     /// The server computes a CRC-32C of every file, and what came is compared with it.
     pub checksums: bool,
-    /// An earlier backup of the same cluster, which the sink has: from PostgreSQL 17 on, with `summarize_wal`, the server sends only
-    /// what changed since.
+    /// An earlier backup, which the sink has: from PostgreSQL 17 on, with `summarize_wal`, the server sends only
+    /// what changed since. One of another cluster is ignored.
     pub earlier: Option<EarlierBackup>,
 }
 
@@ -118,11 +118,12 @@ impl BaseBackup {
             incremental: true,
         };
         let mut warnings = Vec::new();
-        if let Some(earlier) = self.options.earlier.as_ref().filter(|earlier| earlier.system_id == system_id)
+        if let Some(earlier) = &self.options.earlier
+            && earlier.system_id == system_id
             && client.server_major() >= INCREMENTAL_MAJOR
             && client.show("summarize_wal")? == "on"
         {
-            let upload = client.upload_manifest(earlier::manifest_lines(earlier, system_id));
+            let upload = client.upload_manifest(earlier::manifest_lines(earlier));
             match upload.map_err(ClusterError::from).and_then(|()| run(client, request)) {
                 Ok((position, archives)) => {
                     return Ok(Begun { position, archives, is_incremental: true, warnings });

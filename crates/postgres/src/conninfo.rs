@@ -126,6 +126,14 @@ impl ConnectOptions {
         Self::resolve(settings, &ClientEnvironment::empty())
     }
 
+    /// The same with settings for its sessions, as in the connection option `options`: `-c NAME=VALUE`.
+    pub(crate) fn with_session_options(&self, text: &str) -> Result<Self, ConninfoError> {
+        let mut settings = self.settings.clone();
+        settings.replace("options", text);
+        let parameters = Parameters::read(&settings, None)?;
+        Ok(Self { settings, parameters: Arc::new(parameters), ..self.clone() })
+    }
+
     fn resolve(mut settings: Settings, environment: &ClientEnvironment) -> Result<Self, ConninfoError> {
         if settings.get("application_name").is_none() {
             let name = settings.get("fallback_application_name").unwrap_or(APPLICATION_NAME).to_owned();

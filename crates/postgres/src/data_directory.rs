@@ -12,7 +12,6 @@
 //! Deliberately absent: pages. Whether they are whole is for the sink to see.
 
 mod exclusion;
-mod label;
 mod listing;
 mod local;
 mod open_file;
@@ -26,6 +25,7 @@ use model::ClusterPath;
 
 pub use local::Unusable;
 
+use crate::backup_label::{BACKUP_LABEL, BackupLabel};
 use crate::base_backup::Checkpoint;
 use crate::client::Client;
 use crate::cluster::{ClusterError, ClusterSink, ClusterSource, ClusterStart, ClusterStop};
@@ -134,7 +134,7 @@ impl DataDirectory {
     ) -> Result<(), ClusterError> {
         let reader = self.reader(&running.start, sink, cancelled);
         let mode = self.local.file_mode();
-        reader.give(&cluster_path("backup_label")?, mode, stopped.label.as_bytes())?;
+        reader.give(&cluster_path(BACKUP_LABEL)?, mode, stopped.label.as_bytes())?;
         if !stopped.tablespace_map.is_empty() {
             reader.give(&cluster_path("tablespace_map")?, mode, stopped.tablespace_map.as_bytes())?;
         }
@@ -150,7 +150,9 @@ impl DataDirectory {
     }
 
     fn stop(&mut self, running: &Running, stopped: &Stopped) -> Result<ClusterStop, ClusterError> {
-        let label = label::BackupLabel::parse(&stopped.label)?;
+        let label = BackupLabel::parse(&stopped.label).ok_or_else(|| ClusterError::Protocol {
+            what: "a backup_label that cannot be read".to_owned(),
+        })?;
         let start = &running.start;
         if (label.start_lsn, label.timeline) != (start.start_lsn, start.timeline) {
             return Err(ClusterError::Unsuitable {

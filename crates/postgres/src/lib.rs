@@ -4,6 +4,7 @@
 //! them from one; what happens to the bytes in between is not its business. It never prints and never reads the environment.
 
 pub mod archive;
+mod backup_label;
 mod base_backup;
 mod client;
 mod cluster;
@@ -13,6 +14,7 @@ mod data_directory;
 mod dump;
 mod filter;
 mod foreign_key;
+mod inspection;
 mod inventory;
 pub mod load;
 pub mod page;
@@ -43,6 +45,10 @@ pub use filter::{FilterError, PatternError};
 pub use foreign_key::{
     ForeignKeyReport, ForeignKeyViolation, UncheckedForeignKey, UncheckedReason, check_foreign_keys,
 };
+pub use inspection::{
+    AmcheckError, AmcheckFinding, AmcheckReport, MissingFile, RelationFiles, RowCounts, TableRows,
+    Unreadable, amcheck, count_rows, find_missing_files,
+};
 pub use inventory::{
     EXTENSION_VERSION, INVENTORY_VERSION, InventoryError, LargeObjects, SEQUENCE_VALUE, common_part,
     read_large_objects, sequence_value, take_inventory, with_dumped_sequence_values,
@@ -52,7 +58,10 @@ pub use preflight::{
     Extension, Finding, NEWEST_MAJOR, OLDEST_MAJOR, PreflightError, Severity, extensions, preflight,
 };
 pub use process::{Input, Process, ProcessError};
-pub use sandbox::{Locale, LocaleProvider, Sandbox, SandboxError, SandboxOptions, TlsServer};
+pub use sandbox::{
+    Locale, LocaleProvider, RecoveryRequest, RestoredCluster, RestoredDirectory, RestoredError, Sandbox,
+    SandboxError, SandboxOptions, TlsServer,
+};
 pub use session::{SessionError, apply_session_settings, give_child_settings};
 pub use snapshot::{Blocker, Snapshot, SnapshotError, SnapshotOptions};
 pub use table::{PageRange, RANGE_BYTES, Rows, Spelling, Table, TableKind, list_tables};

@@ -10,6 +10,7 @@
 mod error;
 mod options;
 mod owner;
+mod restored;
 mod server;
 mod watchdog;
 
@@ -20,12 +21,13 @@ use std::process::Command;
 
 pub use error::SandboxError;
 pub use options::{Locale, LocaleProvider, SandboxOptions, TlsServer};
+pub use restored::{RecoveryRequest, RestoredCluster, RestoredDirectory, RestoredError};
 
 use crate::conninfo::ConnectOptions;
 use crate::process::Process;
 use crate::tools::Tools;
 use owner::Owner;
-use server::Server;
+use server::{Launch, Server};
 use watchdog::Watchdog;
 
 /// It names the socket; nothing listens on it unless TCP was asked for.
@@ -102,7 +104,7 @@ impl Sandbox {
         let server = loop {
             options::write_configuration(options, &files.base, &files.sockets, port, &owner)?;
             let ready = Self::local_options(&files.sockets, port, &options.superuser, "postgres")?;
-            match Server::start(tools, &files.base, &owner, &ready) {
+            match Server::start(tools, &files.base, &owner, Launch::new(ready)) {
                 Ok(server) => break server,
                 Err(error) if options.tcp && error.is_port_taken() && attempt < PORT_ATTEMPTS => {
                     attempt += 1;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -36,7 +37,7 @@ pub enum ToolsError {
         programs: Programs,
         /// The major version of the server.
         wanted: u32,
-        /// The major versions that are there, all of them too old.
+        /// The major versions that are there, of which none will do.
         found: Vec<u32>,
         /// The package with them on Debian and Ubuntu.
         package: String,
@@ -104,12 +105,17 @@ impl Tools {
     /// The client programs for a server of `server_major`: that version if it is there, else the smallest newer one, since
     /// `pg_dump` refuses servers that are newer than itself. Looks into `path` (the value of `PATH`), then where packages put them.
     pub fn find(server_major: u32, path: Option<&OsStr>) -> Result<Self, ToolsError> {
-        find(Programs::Client, server_major, path)
+        find(Programs::Client, server_major..=u32::MAX, path)
     }
 
     /// The server programs for a cluster of `server_major` or the smallest newer version.
     pub fn find_server(server_major: u32, path: Option<&OsStr>) -> Result<Self, ToolsError> {
-        find(Programs::Server, server_major, path)
+        find(Programs::Server, server_major..=u32::MAX, path)
+    }
+
+    /// The server programs for data files of `server_major`, which no other version can read.
+    pub fn find_same_server(server_major: u32, path: Option<&OsStr>) -> Result<Self, ToolsError> {
+        find(Programs::Server, server_major..=server_major, path)
     }
 
     /// The programs in `directory`, whichever version they have.
@@ -162,7 +168,8 @@ impl Tools {
     }
 }
 
-fn find(programs: Programs, wanted: u32, path: Option<&OsStr>) -> Result<Tools, ToolsError> {
+/// The oldest of the `wanted` major versions that is installed.
+fn find(programs: Programs, wanted: RangeInclusive<u32>, path: Option<&OsStr>) -> Result<Tools, ToolsError> {
     let mut best: Option<Tools> = None;
     let mut found = BTreeSet::new();
     for directory in candidates(path) {
@@ -175,10 +182,11 @@ fn find(programs: Programs, wanted: u32, path: Option<&OsStr>) -> Result<Tools, 
         let tools = Tools::new(&directory, version);
         found.insert(tools.major);
         let better = best.as_ref().is_none_or(|best| tools.major < best.major);
-        if tools.major >= wanted && better {
+        if wanted.contains(&tools.major) && better {
             best = Some(tools);
         }
     }
+    let wanted = *wanted.start();
     let found = found.into_iter().collect();
     best.ok_or_else(|| ToolsError::NotFound { programs, wanted, found, package: programs.package(wanted) })
 }

@@ -41,7 +41,7 @@ pub struct BackupSummary {
     pub tables: u64,
     /// What was left out on request.
     pub filters: Filters,
-    /// The newest result of a verification that counts.
+    /// The result of a verification that counts: the newest that proves the backup or refutes it, else the newest at all.
     pub proof: Option<Proof>,
 }
 
@@ -102,7 +102,7 @@ impl Repository {
             // Deleted since it was listed, by somebody who was told to.
             Err(error) => return Err(error),
         };
-        let proof = self.newest_proof(id, sha256, proofs)?;
+        let proof = self.standing(id, sha256, proofs)?;
         let (tables, filters) = match manifest.logical {
             Some(logical) => (logical.tables.len() as u64, logical.filters),
             None => (0, Filters::default()),

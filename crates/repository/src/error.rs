@@ -179,6 +179,9 @@ pub enum Error {
         /// The segment.
         segment: WalSegmentName,
     },
+    /// WAL that was to be archived could not be read.
+    #[error("the WAL that was to be archived could not be read")]
+    Source(#[source] std::io::Error),
     /// What was read could not be written to where it was wanted.
     #[error("what was read from the repository could not be written")]
     Output(#[source] std::io::Error),

@@ -27,6 +27,7 @@ pub use format::{
     BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, HolderKey, ListEntry,
     LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
     ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
+    WAL_TEXT_BYTES_MAX,
 };
 pub use intents::INTENT_ABANDONED_AFTER;
 pub use proofs::ProofEntry;
@@ -34,6 +35,7 @@ pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};
 pub use wal::{
     MAX_WAL_THREADS, Stored, TimelineWal, Unfinished, WalArchive, WalCatalogue, WalHead, WalOptions,
+    WalSource,
 };
 pub use writer::{
     ArchiveWriter, BackupWriter, Chunk, ClusterWriter, CommitFacts, Committed, MAX_INDEXED_ENTRIES,

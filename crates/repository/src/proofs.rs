@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use format::{CONTAINER_BYTES_MAX, ObjectKey, PackId, Proof, Sha256};
 use jiff::Timestamp;
-use model::{BackupId, Outcome};
+use model::{BackupId, Level, Outcome};
 
 use crate::catalog::ProofKeys;
 use crate::check::MAX_PROBLEMS;
@@ -72,35 +72,40 @@ impl Repository {
         Ok(keys)
     }
 
-    /// The newest proof of the manifest with this hash.
-    pub(crate) fn newest_proof(
+    /// The proof that counts, of those of the manifest with this hash; `keys` are the newest first.
+    pub(crate) fn standing(
         &self,
         id: &BackupId,
         manifest: Sha256,
         keys: Vec<ObjectKey>,
     ) -> Result<Option<Proof>, Error> {
+        let mut standing = Standing::default();
         for key in keys {
-            if let ProofEntry::Valid(proof) = self.proof(id, manifest, &key)? {
-                return Ok(Some(*proof));
+            if let ProofEntry::Valid(proof) = self.proof(id, manifest, &key)?
+                && let Some(proof) = standing.add(*proof)
+            {
+                return Ok(Some(proof));
             }
         }
-        Ok(None)
+        Ok(standing.sound)
     }
 
-    /// Whether the newest proof of the manifest with this hash says that the backup is bad. A proof that cannot be read says
-    /// nothing: damage among proofs never stops a new backup.
+    /// Whether a backup is bad, as far as its proofs know. A proof that cannot be read says nothing: damage among proofs never
+    /// stops a new backup.
     pub(crate) fn is_known_bad(&self, id: &BackupId, manifest: Sha256, keys: Vec<ObjectKey>) -> bool {
-        let newest = self.newest_proof(id, manifest, keys);
-        matches!(newest, Ok(Some(proof)) if proof.outcome == Outcome::Failed)
+        let standing = self.standing(id, manifest, keys);
+        matches!(standing, Ok(Some(proof)) if proof.outcome == Outcome::Failed)
     }
 
-    /// Packs that are not what was written, as far as the newest proof of each backup knows. A proof may be of a manifest that
+    /// Packs that are not what was written, as far as the proofs that count of all backups know. A proof may be of a manifest that
     /// was replaced since: what it found in the packs holds all the same.
     pub(crate) fn damaged_packs(&self, keys: &ProofKeys) -> HashSet<PackId> {
         let mut damaged = HashSet::new();
         for (id, keys) in keys {
-            let newest = keys.iter().find_map(|key| self.read_proof(id, key).ok());
-            let Some(proof) = newest.filter(|proof| proof.outcome == Outcome::Failed) else { continue };
+            let mut standing = Standing::default();
+            let mut readable = keys.iter().filter_map(|key| self.read_proof(id, key).ok());
+            let counting = readable.find_map(|proof| standing.add(proof));
+            let Some(proof) = counting.filter(|proof| proof.outcome == Outcome::Failed) else { continue };
             damaged.extend(proof.problems.iter().filter_map(|problem| pack_of(&problem.object)));
             // There were more than a check names, so it may be any of them.
             if proof.problems.len() >= MAX_PROBLEMS
@@ -128,6 +133,33 @@ impl Repository {
     }
 }
 
+/// Which of the proofs of a backup counts (docs/format.md, section 11): they are added from the newest to the oldest, until one
+/// does.
+#[derive(Debug, Default)]
+struct Standing {
+    /// The newest that found nothing, but did not restore.
+    sound: Option<Proof>,
+    /// How far newer verifications went that found nothing.
+    cleared: Option<Level>,
+}
+
+impl Standing {
+    /// The proof itself when it counts: it proves, or it is a failure that no newer verification refutes, as one can that went
+    /// as far.
+    fn add(&mut self, proof: Proof) -> Option<Proof> {
+        match proof.outcome {
+            Outcome::Proven => return Some(proof),
+            Outcome::Failed if self.cleared < Some(proof.level) => return Some(proof),
+            Outcome::Failed => {}
+            Outcome::Sound => {
+                self.cleared = self.cleared.max(Some(proof.level));
+                self.sound.get_or_insert(proof);
+            }
+        }
+        None
+    }
+}
+
 /// The pack that a problem is about.
 pub(crate) fn pack_of(object: &str) -> Option<PackId> {
     match ObjectKey::parse(object) {
@@ -146,3 +178,6 @@ pub(crate) fn dated_name(at: Timestamp, random: [u8; 3]) -> String {
     let id = BackupId::new(at, random);
     id.as_str().strip_prefix("backup-").unwrap_or(id.as_str()).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,16 +11,18 @@ mod catalogue;
 mod pieces;
 mod read;
 mod seal;
+mod source;
 mod write;
 
 use std::sync::Arc;
 
-use format::ObjectKey;
+use format::{ChunkId, ObjectKey};
 use model::{SystemId, WalName, WalSegmentName};
 
 pub use catalogue::{TimelineWal, WalCatalogue};
 pub use format::WalHead;
 pub use pieces::Unfinished;
+pub use source::WalSource;
 
 use crate::Repository;
 use crate::repository::Inner;
@@ -79,6 +81,11 @@ impl WalArchive {
     /// The cluster.
     pub fn system(&self) -> SystemId {
         self.system
+    }
+
+    /// The keyed hash of bytes, as chunk ids are made. No store call is made.
+    pub fn hash(&self, bytes: &[u8]) -> ChunkId {
+        self.repository.chunk_id(bytes)
     }
 
     fn key(&self, name: WalName) -> ObjectKey {

@@ -8,6 +8,7 @@
 //! limit, and memory does not grow with the database (except for 32 bytes for each chunk of the parent, up to a limit).
 
 mod archive;
+mod chosen;
 mod chunk_store;
 mod cluster;
 mod commit;
@@ -31,16 +32,13 @@ use format::{FileRecord, Manifest, ObjectKey, PackId, StreamKind};
 use model::{BackupId, Kind, QualifiedName};
 
 use self::pack::PackBuilder;
-use self::parent::Parent;
 use self::sealer::{Job, Sealer};
 use self::shared::Shared;
 use self::stream::Stream;
 use crate::catalog::ProofKeys;
 use crate::error::Problem;
 use crate::intents::Announcement;
-use crate::proofs::pack_of;
 use crate::records::Records;
-use crate::repository::storage_key;
 use crate::{Error, Repository};
 
 pub use self::archive::ArchiveWriter;
@@ -181,48 +179,16 @@ impl Repository {
         Ok(writer)
     }
 
-    /// The backup to reuse from, and the packs that are known to be damaged.
-    fn choose_parent(
-        &self,
-        source: &str,
-        kind: Kind,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Option<Chosen>, Error> {
-        let proofs = self.proof_keys()?;
-        let damaged = self.damaged_packs(&proofs);
-        let manifest = self.newest_good(source, kind, proofs, problems)?;
-        Ok(manifest.map(|manifest| Chosen { manifest, damaged }))
-    }
-
-    /// Opens the backup to reuse from, unless it was pruned before the intent was there.
-    fn open_parent(
-        &self,
-        Chosen { manifest, damaged }: Chosen,
-        records: &Arc<Records>,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Option<(BackupId, Parent)>, Error> {
-        let place = storage_key(&ObjectKey::Manifest(manifest.id.clone()))?;
-        if self.inner.store.size(&place)?.is_none() {
-            return Ok(None);
-        }
-        let mut there = self.packs_there()?;
-        there.retain(|pack, _| !damaged.contains(pack));
-        let files = self.files_of(&manifest, problems);
-        let mut parent = Parent::open(&manifest, records, &there, files);
-        // Whoever verified has been told already.
-        parent
-            .problems
-            .retain(|problem| pack_of(&problem.object).is_none_or(|pack| !damaged.contains(&pack)));
-        Ok(Some((manifest.id, parent)))
-    }
-
     /// The newest backup of the same source and kind that can be read and is not known to be bad. Where all are known to be bad,
-    /// it is the newest of them: chunks are found by their content, so what is wrong with a backup as a whole is not handed on.
+    /// it is the newest of them, if it is logical: its chunks are found by their content, so what is wrong with it as a whole is
+    /// not handed on. A cluster's regions are also taken over unread, where the server says that they did not change, so a
+    /// physical backup must be good in every part.
     fn newest_good(
         &self,
         source: &str,
         kind: Kind,
         mut proofs: ProofKeys,
+        damaged: &HashSet<PackId>,
         problems: &mut Vec<Problem>,
     ) -> Result<Option<Manifest>, Error> {
         let mut newest = None;
@@ -238,10 +204,15 @@ impl Repository {
             if manifest.source != source || manifest.kind != kind {
                 continue;
             }
-            if !self.is_known_bad(&id, sha256, proofs.remove(&id).unwrap_or_default()) {
+            let is_bad = self.is_known_bad(&id, sha256, proofs.remove(&id).unwrap_or_default());
+            let is_by_content = kind == Kind::Logical;
+            let is_whole = || manifest.packs.iter().all(|pack| !damaged.contains(&pack.sha256));
+            if !is_bad && (is_by_content || is_whole()) {
                 return Ok(Some(manifest));
             }
-            newest.get_or_insert(manifest);
+            if is_by_content {
+                newest.get_or_insert(manifest);
+            }
         }
         Ok(newest)
     }
@@ -267,13 +238,6 @@ impl Repository {
         });
         Ok(packs.collect())
     }
-}
-
-/// A backup to reuse from.
-struct Chosen {
-    manifest: Manifest,
-    /// Packs of any backup that are known to be damaged.
-    damaged: HashSet<PackId>,
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {

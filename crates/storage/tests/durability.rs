@@ -110,6 +110,7 @@ fn find(calls: &[String], from: usize, parts: &[&str]) -> usize {
     from + found.unwrap_or_else(|| panic!("no {parts:?} after call {from} in\n{}", calls.join("\n")))
 }
 
+/// P3: what is acknowledged is durable.
 #[test]
 fn a_put_is_synced_before_it_is_visible() {
     let (_directory, root, results, calls) = trace(None);
@@ -216,6 +217,7 @@ fn a_full_disk_is_a_typed_error_and_leaves_nothing() {
     }
 }
 
+/// P4: stored objects are written once.
 #[test]
 fn a_put_does_not_replace() {
     let directory = tempfile::tempdir().unwrap();

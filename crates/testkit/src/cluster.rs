@@ -77,6 +77,11 @@ impl Cluster {
         Self { sandbox }
     }
 
+    /// Client programs for this server: those beside it, else the ones that are installed.
+    pub fn client_tools(&self) -> Tools {
+        client_tools(self.sandbox.tools())
+    }
+
     /// The connection URI of `database`, for the superuser and through the socket.
     pub fn url(&self, database: &str) -> String {
         self.sandbox.url(database)

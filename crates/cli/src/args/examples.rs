@@ -85,6 +85,37 @@ Examples:
   chronavault export latest --format custom --output books.dump && pg_restore -d scratch books.dump
   chronavault export latest --table accounting.entries --output entries.sql";
 
+pub(super) const WAL: &str = "\
+Examples:
+  archive_command = 'chronavault wal push %p'        in postgresql.conf
+  restore_command = 'chronavault wal fetch %f %p'    in postgresql.conf, for a recovery
+  chronavault wal status";
+
+pub(super) const WAL_PUSH: &str = "\
+Example, in postgresql.conf:
+  archive_command = 'BACKUP_ENCRYPTION_KEY_FILE=/etc/chronavault/key chronavault wal push --directory /srv/backups %p'
+
+Exit status 0 means that the file is durable in the repository. The same file again is a success; another one under the \
+same name is refused with status 1, and nothing is replaced. Segments that are ready to be archived after this one are taken \
+along, so that the server's next calls only compare.";
+
+pub(super) const WAL_FETCH: &str = "\
+Example, in postgresql.conf:
+  restore_command = 'BACKUP_ENCRYPTION_KEY_FILE=/etc/chronavault/key chronavault wal fetch --directory /srv/backups %f %p'
+
+Exit status: 0 fetched; 1 not archived, where a server ends its recovery; 200 anything else (damage, a wrong key, a disk, a \
+mistake in the command), on which a server stops at once instead of taking it for the end of the WAL.
+
+The last segment of an archive may exist in pieces only; it is delivered with zeros behind what is known, so that a server \
+recovers to the last moment.";
+
+pub(super) const WAL_STATUS: &str = "\
+Examples:
+  chronavault wal status
+  chronavault wal status --verify --json
+
+Exit status 4 when WAL is missing or damaged that a recovery would need.";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   chronavault doctor

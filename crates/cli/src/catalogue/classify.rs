@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use operations::DirectoryError;
+use operations::WalError;
 use operations::postgres::load::LoadError;
 use operations::postgres::{
     ClusterError, Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, ReplicationError,
@@ -82,6 +83,11 @@ fn of_repository(error: &repository::Error) -> Code {
         Error::NoSuchBackup { .. } => Code::BackupMissing,
         Error::NoSuchStream { .. } => Code::ObjectInconsistent,
         Error::PackVanished { .. } => Code::ObjectVanished,
+        Error::WalDiffers { .. } => Code::WalDiffers,
+        Error::WalLength { .. } | Error::WalMisnamed { .. } => Code::WalMisnamed,
+        Error::WalUnfinished { .. } => Code::WalUnfinished,
+        Error::Source(_) => Code::WalUnreadable,
+        Error::Output(error) => behind(error, Code::OutputFailed),
         Error::Cancelled => Code::Cancelled,
         Error::Unfinished { .. }
         | Error::OpenedTwice { .. }
@@ -91,7 +97,6 @@ fn of_repository(error: &repository::Error) -> Code {
         | Error::Thread { .. }
         | Error::Abandoned
         | Error::Stopped => Code::Internal,
-        _ => Code::Internal,
     }
 }
 
@@ -288,6 +293,10 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Sandbox(_) => Code::SandboxFailed,
         Error::NotLogical { .. } => Code::BackupNotLogical,
         Error::NotPhysical { .. } => Code::BackupNotPhysical,
+        Error::NoPhysicalBackup => Code::BackupNone,
+        Error::Unreachable(_) => Code::RecoveryUnreachable,
+        Error::Restored(error) => behind(error, Code::RestoredFailed),
+        Error::Amcheck(error) => behind(error, Code::RestoredFailed),
         Error::Cluster(error) => of_cluster(error),
         Error::DataDirectory(error) => behind(error.as_ref(), Code::ClusterUnreadable),
         Error::Directory(error) => of_directory(error),
@@ -297,7 +306,24 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::TargetNotEmpty { .. } => Code::TargetNotEmpty,
         Error::RolesMissing { .. } => Code::RolesMissing,
         Error::Json { .. } => Code::Internal,
+        Error::Wal(error) => of_wal(error),
         Error::Output(error) => behind(error, Code::OutputFailed),
         Error::Cancelled => Code::Cancelled,
+    }
+}
+
+fn of_wal(error: &WalError) -> Code {
+    match error {
+        WalError::Name { .. } => Code::WalName,
+        WalError::Read { .. } => Code::WalUnreadable,
+        WalError::Write { .. } => Code::OutputFailed,
+        WalError::NotSegment { .. } => Code::WalMisnamed,
+        WalError::NoSystem { .. } | WalError::Control { .. } => Code::WalNoSystem,
+    }
+}
+
+impl From<WalError> for Failure {
+    fn from(error: WalError) -> Self {
+        Self::because(of_wal(&error), &error)
     }
 }

@@ -19,7 +19,7 @@ impl From<&Warning> for Notice {
                 "After a restore into a new cluster, set the passwords again; a superuser's backup includes them."
             }
             Warning::RolesNotSaved { .. } => "Save the roles in another way: pg_dumpall --globals-only.",
-            Warning::Filtered(_) => {
+            Warning::Filtered { .. } => {
                 "Make backups without filters, too: nothing brings back what was left out."
             }
             Warning::NotProven { .. } => {
@@ -68,7 +68,7 @@ pub(crate) fn needs_person(warning: &Warning) -> bool {
         | Warning::BadPages { .. }
         | Warning::ParentUnreadable { .. } => true,
         Warning::RolesWithoutPasswords
-        | Warning::Filtered(_)
+        | Warning::Filtered { .. }
         | Warning::DefinitionsNotCompared { .. }
         | Warning::StartedAgain { .. }
         | Warning::RoleCreated { .. } => false,
@@ -112,6 +112,9 @@ pub(crate) fn problem_hint(code: &str) -> &'static str {
         return known.hint();
     }
     match code.split('.').next() {
+        Some("page" | "file" | "index" | "recovery") => {
+            "Do not rely on this backup: look at the cluster itself now, then make a new one."
+        }
         Some("rows" | "inventory" | "restore" | "foreign_key" | "table") => {
             "Do not rely on this backup: make a new one now, and report what was found."
         }

@@ -69,13 +69,16 @@ impl BackupBody {
     }
 }
 
-/// What is known about whether a backup restores, from its newest proof.
+/// What is known about whether a backup restores, from one proof of it.
 pub(super) fn standing(proof: Option<&Proof>) -> String {
     match proof {
         None => "not proven".to_owned(),
         Some(proof) if proof.outcome == Outcome::Proven => {
             let restore = Duration::from_millis(proof.restore_ms);
             format!("proven {} (restore {})", wording::time(proof.at), wording::duration(restore))
+        }
+        Some(proof) if proof.outcome == Outcome::Sound => {
+            format!("not proven; sound {} (level {})", wording::time(proof.at), proof.level)
         }
         Some(proof) => format!("FAILED {}", wording::time(proof.at)),
     }

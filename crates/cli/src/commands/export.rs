@@ -16,7 +16,7 @@ use crate::args::{ExportArgs, FormatArg};
 use crate::catalogue::Code;
 use crate::failure::Failure;
 use crate::opening;
-use crate::screen::Answer;
+use crate::screen::{Answer, Notice};
 use crate::session::Session;
 use crate::surroundings::Surroundings;
 use crate::wording;
@@ -31,6 +31,7 @@ struct Body {
     output: PathBuf,
     bytes: u64,
     duration_ms: u64,
+    warnings: Vec<Notice>,
 }
 
 pub(super) fn run(args: &ExportArgs, session: Session) -> Result<Answer, Failure> {
@@ -55,6 +56,7 @@ pub(super) fn run(args: &ExportArgs, session: Session) -> Result<Answer, Failure
         output: path.clone(),
         bytes,
         duration_ms: wording::millis(began.elapsed()),
+        warnings: surroundings.reporter.take_warnings().iter().map(Notice::from).collect(),
     };
     Answer::new(text, &body)
 }

@@ -45,7 +45,11 @@ fn pages() -> io::Result<Vec<(String, String)>> {
     let commands = command.get_subcommands().cloned();
     let mut pages = vec![page(command.clone())?];
     for command in commands {
+        let parts: Vec<_> = command.get_subcommands().filter(|part| !part.is_hide_set()).cloned().collect();
         pages.push(page(command)?);
+        for part in parts {
+            pages.push(page(part)?);
+        }
     }
     Ok(pages)
 }
@@ -83,5 +87,11 @@ mod tests {
             let (_, page) = pages.iter().find(|(file, _)| *file == format!("chronavault-{name}.1")).unwrap();
             assert!(page.contains("Examples:"), "{name}");
         }
+        assert!(
+            pages
+                .iter()
+                .any(|(file, page)| file == "chronavault-wal-push.1" && page.contains("archive_command"))
+        );
+        assert!(!pages.iter().any(|(file, _)| file.contains("prefetch")), "hidden parts have no page");
     }
 }

@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use model::{BackupId, TargetTimeline};
-use operations::{ClusterRestoreReport, ClusterRestoreRequest, RecoveryCommands, TargetAction};
+use operations::{ClusterRestoreReport, ClusterRestoreRequest, RecoveryCommands, StartFrom, TargetAction};
 use serde::Serialize;
 
-use crate::args::{ActionArg, RestoreArgs, TimelineArg};
+use crate::args::{ActionArg, BackupArg, RestoreArgs, TimelineArg};
 use crate::catalogue::{self, Code};
 use crate::failure::Failure;
 use crate::opening;
@@ -38,7 +38,12 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
     let screen = session.screen;
     let config = session.flags.config.clone();
     let settings = session.settings()?;
+    let from = match &args.backup {
+        BackupArg::Id(id) => StartFrom::Backup(id.clone()),
+        BackupArg::Latest => StartFrom::Newest { source: args.source.clone() },
+    };
     let request = ClusterRestoreRequest {
+        from,
         data_dir,
         target: args.cluster.target.target(),
         exclusive: args.cluster.exclusive,
@@ -58,9 +63,8 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
         commands: commands(&settings, config.as_deref())?,
     };
     let repository = opening::repository(&settings)?;
-    let id = opening::cluster_backup(&repository, &args.backup, args.source.as_deref())?;
     let surroundings = Surroundings::new(screen, &settings)?;
-    let report = operations::restore_cluster(&repository, &id, &request, &surroundings.context())
+    let report = operations::restore_cluster(&repository, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
     surroundings.reporter.finish();
     let warnings = surroundings.reporter.take_warnings();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use model::{BackupId, Level, Outcome};
+use model::{BackupId, Kind, Level, Outcome};
 use operations::{Problem, VerifyReport, VerifyRequest};
 use repository::Repository;
 use serde::Serialize;
@@ -133,6 +133,11 @@ pub(super) fn words(report: &VerifyReport) -> String {
         format!("{}, {}", wording::count(report.tables, "table"), wording::count(report.rows, "row"));
     let took = wording::duration(report.duration);
     let mut text = match (report.outcome, report.level) {
+        (Outcome::Proven, _) if report.kind == Some(Kind::Physical) => {
+            format!(
+                "{id} is proven: restored, recovered and read in {took}; every index agrees with its table, and every row was counted ({amount}).\n"
+            )
+        }
         (Outcome::Proven, _) => {
             format!("{id} is proven: restored and compared in {took}, every row is back ({amount}).\n")
         }

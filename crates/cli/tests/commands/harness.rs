@@ -57,7 +57,7 @@ impl Place {
         command
     }
 
-    /// Runs to the end. No output of any run may hold the key or a password.
+    /// Runs to the end. P9: no output of any run may hold the key or a password.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         Said::from(self.command(arguments).output().unwrap())
     }

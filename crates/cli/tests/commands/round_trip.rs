@@ -100,6 +100,10 @@ fn a_backup_is_made_proven_listed_and_shown() {
     is_listed(&place, id);
     is_shown(&place, id);
     is_verified(&place);
+    // A lower level hides no proof.
+    assert_eq!(place.run(&["list", "--json"]).json()["backups"][0]["proof"]["level"], "restore");
+    assert!(place.run(&["list"]).out.contains("proven 2"));
+    assert!(place.run(&["show", id]).out.contains("not proven; sound"), "each result is shown as what it is");
     // sha256sum needs no key.
     let checksums = place.path("backups/isolated").join(format!("{id}.sha256"));
     assert!(fs::read_to_string(checksums).unwrap().contains(".pack"));
@@ -263,6 +267,21 @@ fn a_filtered_backup_is_never_called_complete_and_a_second_one_is_small() {
     let shown = place.run(&["show", "latest"]);
     assert!(shown.out.contains("logical, filtered") && shown.out.contains("left out"), "{shown:?}");
     assert_eq!(place.run(&["list", "--json"]).json()["backups"][0]["filtered"], true);
+
+    let id = place.run(&["list", "--json"]).json()["backups"][0]["id"].as_str().unwrap().to_owned();
+    let sentence = format!("warning[filtered]: {id} is filtered, not complete: --exclude-table-data audit");
+    let to = cluster.url("filtered");
+    for command in [
+        &["verify", "latest"][..],
+        &["verify", "--all", "--level", "objects"],
+        &["restore", "latest", "--to", &to, "--create"],
+        &["export", "latest"],
+    ] {
+        let said = place.run(command);
+        assert_eq!(said.succeeds().err.matches(&sentence).count(), 1, "{said:?}");
+    }
+    let warned = place.run(&["verify", "latest", "--json"]).json()["warnings"][0]["code"].clone();
+    assert_eq!(warned, "filtered");
 
     cluster.psql("books", "INSERT INTO entry (memo) VALUES ('one more')");
     let again = place.run(&["backup", "--no-verify", "--json"]).json();

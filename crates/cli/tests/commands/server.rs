@@ -1,6 +1,11 @@
 //! Servers that cannot be reached or refuse: one sentence, the right code, no password.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use operations::postgres::TlsServer;
 use testkit::Cluster;
+use testkit::certificates::Authority;
 
 use crate::harness::{KEY, Place};
 
@@ -51,6 +56,46 @@ fn a_server_that_refuses() {
     let said = place.run(&["restore", "latest", "--to", &to]);
     assert!(said.err.contains("warning[password.visible]"), "{said:?}");
     assert!(!said.err.contains("right%20horse") && !said.err.contains("right horse"), "{said:?}");
+}
+
+#[test]
+fn a_database_behind_tls_is_backed_up_and_restored() {
+    let authority = Authority::new("Authority");
+    let certificate = authority.issue("server", "localhost", &["DNS:localhost"]);
+    let cluster = Cluster::with(|options| {
+        options.tcp = true;
+        options.access.push("hostssl all all 127.0.0.1/32 scram-sha-256".to_owned());
+        options.tls = Some(TlsServer {
+            certificate: certificate.certificate.clone(),
+            key: certificate.key.clone(),
+            client_authority: None,
+        });
+    });
+    cluster.psql(
+        "postgres",
+        r"CREATE ROLE clerk SUPERUSER LOGIN PASSWORD 'hunter2:\ö@/'; CREATE DATABASE books;",
+    );
+    cluster.psql("books", "CREATE TABLE entry AS SELECT n FROM generate_series(1, 1000) n");
+    let url = |database: &str, authority: &Authority| {
+        let (port, root) = (cluster.sandbox().port(), authority.certificate().display().to_string());
+        format!(
+            "postgres://clerk@localhost:{port}/{database}?hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={root}"
+        )
+    };
+    let place = place(&url("books", &authority));
+    let passwords = place.path("passwords");
+    fs::write(&passwords, "localhost:*:*:clerk:hunter2\\:\\\\ö@/\n").unwrap();
+    fs::set_permissions(&passwords, Permissions::from_mode(0o600)).unwrap();
+    let place = place.with("PGPASSFILE", passwords.to_str().unwrap());
+
+    // Our own sessions, pg_dump, pg_dumpall and pg_restore connect alike.
+    assert_eq!(place.run(&["backup", "--json"]).succeeds().json()["verified"], true);
+    place.run(&["restore", "latest", "--to", &url("again", &authority), "--create"]).succeeds();
+    assert_eq!(cluster.psql("again", "SELECT count(*) FROM entry").trim(), "1000");
+
+    let another = Authority::new("Another authority");
+    let place = place.with("DATABASE_URL", &url("books", &another));
+    place.run(&["backup"]).fails(1, "server.tls", "certificate");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use postgres::Client;
+use operations::postgres::Client;
 
 use crate::site::Site;
 
@@ -33,7 +33,7 @@ pub(crate) struct Writer {
 
 pub(crate) const TABLE: &str = "
     CREATE TABLE ledger (number bigint PRIMARY KEY, amount bigint NOT NULL, memo text NOT NULL);
-    CREATE TABLE totals (only int PRIMARY KEY, rows bigint NOT NULL);
+    CREATE TABLE totals (one int PRIMARY KEY, rows bigint NOT NULL);
     INSERT INTO totals VALUES (1, 0);";
 
 /// The amount that a commit books.

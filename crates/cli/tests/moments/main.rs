@@ -40,6 +40,8 @@ const KINDS: [Kind; 7] =
 struct History {
     site: Site,
     commits: Vec<Commit>,
+    /// Commits when the first backup had ended: later ones can be reached from it.
+    first_ended: u64,
     /// Commits when the second backup began and when it had ended.
     second_backup: (u64, u64),
     backups: [String; 2],
@@ -48,9 +50,11 @@ struct History {
 impl History {
     fn make() -> Self {
         let site = Site::new();
-        let mut writer = Writer::start(&site);
+        let writer = Writer::start(&site);
         writer.commits(COMMITS / 2);
         let first = site.backup();
+        // The one under way may have committed before the backup was said to be complete.
+        let first_ended = writer.committed() + 1;
         writer.commits(COMMITS);
         let began = writer.committed();
         let second = site.backup();
@@ -58,12 +62,12 @@ impl History {
         writer.commits(COMMITS);
         let commits = writer.stop();
         site.archive_everything();
-        Self { site, commits, second_backup: (began, ended), backups: [first, second] }
+        Self { site, commits, first_ended, second_backup: (began, ended), backups: [first, second] }
     }
 
-    /// Commits after the second backup, any of which can be reached from it; or, for half of the draws, after the first.
+    /// A commit after the first backup had ended.
     fn draw(&self, random: &mut Random) -> &Commit {
-        let from = COMMITS as u64 / 2 + 5;
+        let from = self.first_ended;
         let last = self.commits.len() as u64 - 2;
         &self.commits[usize::try_from(from + random.below(last - from)).unwrap()]
     }
@@ -81,8 +85,9 @@ impl History {
                 (words(&["latest", "--xid", &commit.xid, "--exclusive"]), Expected::Exactly(count - 1))
             }
             Kind::Name => {
-                let named = self.commits[..usize::try_from(count).unwrap()].iter().rev();
-                let named = named.into_iter().find(|commit| commit.restore_point.is_some()).unwrap();
+                let named = self.commits.iter().filter(|commit| commit.restore_point.is_some());
+                let named: Vec<_> = named.filter(|commit| commit.number >= self.first_ended).collect();
+                let named = named[usize::try_from(random.below(named.len() as u64)).unwrap()];
                 let name = named.restore_point.as_deref().unwrap();
                 (words(&[&self.backups[0], "--name", name]), Expected::Exactly(named.number))
             }

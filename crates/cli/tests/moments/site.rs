@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use postgres::{Client, ConnectOptions};
+use operations::postgres::{Client, ClientEnvironment, ConnectOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::Cluster;
@@ -177,11 +177,12 @@ impl Recovered {
         let programs = site.cluster.sandbox().tools().directory().to_owned();
         let sockets = site.directory.path();
         let port = 54322;
+        let text = format!("host={} port={port} user=postgres dbname=books", sockets.display());
         let recovered = Self {
             data,
             programs,
             owner: site.owner,
-            options: ConnectOptions::local(sockets, port, "postgres", "books").unwrap(),
+            options: ConnectOptions::parse(&text, &ClientEnvironment::default()).unwrap(),
         };
         let settings =
             format!("-c port={port} -c unix_socket_directories='{}' -c archive_mode=off", sockets.display());

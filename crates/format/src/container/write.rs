@@ -14,7 +14,8 @@ pub struct ContainerBuilder {
     kind: ContainerKind,
     bytes: Vec<u8>,
     cipher: Cipher,
-    hash: digest::Context,
+    /// Of everything so far, for containers that are named by it.
+    hash: Option<digest::Context>,
     record_headers: digest::Context,
     records: u32,
 }
@@ -70,9 +71,9 @@ impl ContainerBuilder {
         buffer.extend_from_slice(&keyring.repository().0);
         buffer.extend_from_slice(&salt);
         let cipher = Cipher::new(&keyring.root_key(epoch)?.container_key(&salt, &buffer))?;
-        let mut hash = digest::Context::new(&digest::SHA256);
-        hash.update(&buffer);
-        let record_headers = hash.clone();
+        let mut record_headers = digest::Context::new(&digest::SHA256);
+        record_headers.update(&buffer);
+        let hash = kind.is_named_by_hash().then(|| record_headers.clone());
         Ok(Self { kind, bytes: buffer, cipher, hash, record_headers, records: 0 })
     }
 
@@ -119,6 +120,24 @@ impl ContainerBuilder {
 
     /// Adds the trailer and closes the container.
     pub fn finish(mut self) -> Result<Finished, FormatError> {
+        self.close()?;
+        let hash = match self.hash {
+            Some(hash) => hash.finish(),
+            None => digest::digest(&digest::SHA256, &self.bytes),
+        };
+        let mut id = PackId([0; 32]);
+        id.0.copy_from_slice(hash.as_ref());
+        Ok(Finished { bytes: self.bytes, id })
+    }
+
+    /// The same, without the name.
+    pub(crate) fn finish_unnamed(mut self) -> Result<Vec<u8>, FormatError> {
+        self.close()?;
+        Ok(self.bytes)
+    }
+
+    /// Adds the trailer.
+    fn close(&mut self) -> Result<(), FormatError> {
         let mut trailer = [0; TRAILER_BYTES];
         trailer[..4].copy_from_slice(&self.records.to_le_bytes());
         trailer[4..].copy_from_slice(self.record_headers.clone().finish().as_ref());
@@ -129,10 +148,7 @@ impl ContainerBuilder {
             plain_len: 36,
             id: ChunkId([0; 32]),
         };
-        self.seal(&header, &[], &trailer)?;
-        let mut id = PackId([0; 32]);
-        id.0.copy_from_slice(self.hash.finish().as_ref());
-        Ok(Finished { bytes: self.bytes, id })
+        self.seal(&header, &[], &trailer).map(|_| ())
     }
 
     fn seal(&mut self, header: &RawHeader, prefix: &[u8], body: &[u8]) -> Result<RecordSpan, FormatError> {
@@ -150,7 +166,9 @@ impl ContainerBuilder {
         let tag = self.cipher.seal(nonce(header.index), &aad, plain)?;
         self.bytes.extend_from_slice(&tag);
         self.record_headers.update(&header_bytes);
-        self.hash.update(&self.bytes[offset..]);
+        if let Some(hash) = &mut self.hash {
+            hash.update(&self.bytes[offset..]);
+        }
         Ok(span)
     }
 }

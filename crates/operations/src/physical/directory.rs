@@ -306,7 +306,7 @@ fn make_directory(path: &Path, owner: Option<(Uid, Gid)>) -> Result<(PathBuf, Ow
 }
 
 /// Adds the files below `directory`, which is `prefix` from the data directory. Symbolic links are not followed.
-fn list_below(directory: &Path, prefix: &str, files: &mut Vec<ClusterPath>) -> Result<(), Error> {
+pub(super) fn list_below(directory: &Path, prefix: &str, files: &mut Vec<ClusterPath>) -> Result<(), Error> {
     for entry in fs::read_dir(directory).map_err(|error| failed("read", directory, error))? {
         let entry = entry.map_err(|error| failed("read", directory, error))?;
         let name = entry.file_name();

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use model::{RecoveryTarget, TargetTimeline};
+use model::{RecoveryTarget, TimelineId};
 
 /// Where the server keeps settings that override all files.
 pub(super) const AUTO_CONF: &str = "postgresql.auto.conf";
@@ -55,7 +55,8 @@ pub(super) struct Recovery {
     pub(super) target: RecoveryTarget,
     /// Whether to end just before the target.
     pub(super) exclusive: bool,
-    pub(super) timeline: TargetTimeline,
+    /// The timeline to follow, if it is another than that of the backup.
+    pub(super) timeline: Option<TimelineId>,
     pub(super) action: TargetAction,
     pub(super) commands: RecoveryCommands,
 }
@@ -80,14 +81,8 @@ impl Recovery {
         }
         let inclusive = !(self.exclusive && self.target.may_be_exclusive());
         line("recovery_target_inclusive", if inclusive { "on" } else { "off" });
-        line(
-            "recovery_target_timeline",
-            &match self.timeline {
-                TargetTimeline::Latest => "latest".to_owned(),
-                TargetTimeline::Current => "current".to_owned(),
-                TargetTimeline::Id(timeline) => timeline.to_string(),
-            },
-        );
+        let timeline = self.timeline.map_or_else(|| "current".to_owned(), |timeline| timeline.to_string());
+        line("recovery_target_timeline", &timeline);
         line(
             "recovery_target_action",
             match self.action {
@@ -150,7 +145,7 @@ mod tests {
         Recovery {
             target: RecoveryTarget::Name("before 'x'".to_owned()),
             exclusive: true,
-            timeline: TargetTimeline::Latest,
+            timeline: None,
             action: TargetAction::Promote,
             commands: RecoveryCommands { fetch: "fetch %f %p".to_owned(), end: "end".to_owned() },
         }

@@ -14,6 +14,7 @@ use repository::{BackupReader, FileRecord, PhysicalRecord, Repository};
 use super::directory::{self, Before, TargetDirectory};
 use super::error::DirectoryError;
 use super::files;
+use super::plan::{self, StartFrom};
 use super::recovery::{AUTO_CONF, RECOVERY_SIGNAL, Recovery, RecoveryCommands, TargetAction};
 use crate::context::elapsed;
 use crate::progress::Progress;
@@ -25,6 +26,8 @@ const TABLESPACE_MAP: &str = "tablespace_map";
 /// Where to restore a cluster to, and how far it is to recover.
 #[derive(Debug, Clone)]
 pub struct ClusterRestoreRequest {
+    /// The backup to start from.
+    pub from: StartFrom,
     /// The data directory: empty or not there, unless `delta` is set.
     pub data_dir: PathBuf,
     /// Where recovery ends.
@@ -110,12 +113,14 @@ impl OpenedCluster {
 /// same restore into it again goes on where this one ended.
 pub fn restore_cluster(
     repository: &Repository,
-    id: &BackupId,
     request: &ClusterRestoreRequest,
     context: &Context<'_>,
 ) -> Result<ClusterRestoreReport, Error> {
     let started_at = context.now();
     context.phase(Phase::Preflight);
+    let plan =
+        plan::plan(repository, &request.from, &request.target, request.timeline, request.jobs, context)?;
+    let id = &plan.backup;
     let backup = OpenedCluster::open(repository, id)?;
     let tablespaces = places(&backup.record, &request.tablespaces)?;
     let before = directory::examine(&request.data_dir, id, request.delta)?;
@@ -126,7 +131,7 @@ pub fn restore_cluster(
     let recovery = Recovery {
         target: request.target.clone(),
         exclusive: request.exclusive,
-        timeline: request.timeline,
+        timeline: (plan.timeline != backup.record.timeline).then_some(plan.timeline),
         action: request.action,
         commands: request.commands.clone(),
     };

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod lost;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use model::{ClusterPath, SystemId};
+use model::ClusterPath;
 
 use crate::cluster::EarlierBackup;
 
@@ -27,9 +27,10 @@ impl EarlierFiles {
 
 /// A backup manifest of an earlier backup, line by line (PostgreSQL documentation, chapter 75). The server looks at names and sizes
 /// of files, at the WAL, at the system identifier, and at the checksum of the whole.
-pub(super) fn manifest_lines(earlier: &EarlierBackup, system_id: SystemId) -> impl Iterator<Item = String> {
+pub(super) fn manifest_lines(earlier: &EarlierBackup) -> impl Iterator<Item = String> {
     let head = format!(
-        "{{ \"PostgreSQL-Backup-Manifest-Version\": 2,\n\"System-Identifier\": {system_id},\n\"Files\": [\n"
+        "{{ \"PostgreSQL-Backup-Manifest-Version\": 2,\n\"System-Identifier\": {},\n\"Files\": [\n",
+        earlier.system_id
     );
     let count = earlier.files.len();
     let files = earlier.files.iter().enumerate().map(move |(at, (path, bytes))| {
@@ -57,7 +58,7 @@ pub(super) fn manifest_lines(earlier: &EarlierBackup, system_id: SystemId) -> im
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::digest::digest;
-    use model::{Lsn, TimelineId};
+    use model::{Lsn, SystemId, TimelineId};
 
     use super::*;
 
@@ -70,7 +71,7 @@ mod tests {
             stop_lsn: Lsn(0x200_0100),
             files: vec![("base/1/\"q\"".parse().unwrap(), 8192), ("PG_VERSION".parse().unwrap(), 3)],
         };
-        let text: String = manifest_lines(&earlier, SystemId(7)).collect();
+        let text: String = manifest_lines(&earlier).collect();
         let before = "{ \"PostgreSQL-Backup-Manifest-Version\": 2,\n\"System-Identifier\": 7,\n\"Files\": [\n\
             { \"Path\": \"base/1/\\\"q\\\"\", \"Size\": 8192 },\n{ \"Path\": \"PG_VERSION\", \"Size\": 3 }\n],\n\
             \"WAL-Ranges\": [\n{ \"Timeline\": 1, \"Start-LSN\": \"0/2000028\", \"End-LSN\": \"0/2000100\" }\n],\n";

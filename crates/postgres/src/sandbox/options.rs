@@ -177,15 +177,20 @@ pub(super) fn write_configuration(
         settings.push(("ssl".to_owned(), "on".to_owned()));
     }
     settings.extend(options.settings.iter().cloned());
+    owner.write_file(&data.join("postgresql.conf"), configuration(&settings).as_bytes())?;
+    let mut access = options.access.join("\n");
+    access.push_str("\nlocal all all trust\n");
+    owner.write_file(&data.join("pg_hba.conf"), access.as_bytes())
+}
+
+/// Settings as the text of a configuration file.
+pub(super) fn configuration(settings: &[(String, String)]) -> String {
     let mut text = String::new();
     for (name, value) in settings {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"));
     }
-    owner.write_file(&data.join("postgresql.conf"), text.as_bytes())?;
-    let mut access = options.access.join("\n");
-    access.push_str("\nlocal all all trust\n");
-    owner.write_file(&data.join("pg_hba.conf"), access.as_bytes())
+    text
 }
 
 fn settings(options: &SandboxOptions, sockets: &Path, port: u16) -> Vec<(String, String)> {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,6 +44,15 @@ impl Owner {
         Ok(directory.keep())
     }
 
+    /// Makes a directory with mode 0700, if there is none.
+    pub(super) fn make_directory(&self, path: &Path) -> Result<(), SandboxError> {
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(source) => Err(SandboxError::io("creating", path, source)),
+            Ok(()) => self.take(path),
+        }
+    }
+
     /// Writes a file with mode 0600.
     pub(super) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<(), SandboxError> {
         let write = || -> io::Result<()> {
@@ -72,6 +81,23 @@ impl Owner {
         let Some(account) = &self.account else { return Ok(()) };
         chown(path, Some(account.uid), Some(account.gid))
             .map_err(|source| SandboxError::io("changing the owner of", path, source))
+    }
+
+    /// Gives `path` and everything below it to the account. Links are given themselves, not what they point to.
+    pub(super) fn take_tree(&self, path: &Path) -> Result<(), SandboxError> {
+        let Some(account) = &self.account else { return Ok(()) };
+        let failed = |path: &Path, source| SandboxError::io("changing the owner of", path, source);
+        let mut waiting = vec![path.to_owned()];
+        while let Some(path) = waiting.pop() {
+            let metadata = fs::symlink_metadata(&path).map_err(|source| failed(&path, source))?;
+            lchown(&path, Some(account.uid), Some(account.gid)).map_err(|source| failed(&path, source))?;
+            if metadata.is_dir() {
+                for entry in fs::read_dir(&path).map_err(|source| failed(&path, source))? {
+                    waiting.push(entry.map_err(|source| failed(&path, source))?.path());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The account must be able to pass through every directory on the way.

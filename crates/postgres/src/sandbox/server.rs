@@ -15,7 +15,7 @@ use crate::client::{self, Client};
 use crate::conninfo::ConnectOptions;
 use crate::tools::Tools;
 
-/// How long a server may take to accept connections, crash recovery included.
+/// How long a server of a new cluster may take to accept connections, crash recovery included.
 const READY_LIMIT: Duration = Duration::from_mins(2);
 /// Time between two attempts to connect.
 const READY_INTERVAL: Duration = Duration::from_millis(10);
@@ -24,29 +24,54 @@ const LOG_TAIL_BYTES: i64 = 8 * 1024;
 /// Lines of it.
 const LOG_TAIL_LINES: usize = 8;
 
+/// How a server is started, and how one sees that it runs.
+#[derive(Debug, Clone)]
+pub(super) struct Launch {
+    /// Arguments behind the data directory.
+    pub(super) arguments: Vec<String>,
+    /// How to connect, best first. The next one is tried where the server does not know the user or the database, or does not let
+    /// anyone into it.
+    pub(super) candidates: Vec<ConnectOptions>,
+    /// How long it may take to accept connections.
+    pub(super) limit: Duration,
+}
+
+impl Launch {
+    /// As for a new cluster.
+    pub(super) fn new(options: ConnectOptions) -> Self {
+        Self { arguments: Vec::new(), candidates: vec![options], limit: READY_LIMIT }
+    }
+}
+
 /// A postmaster, running or not.
 #[derive(Debug)]
 pub(super) struct Server {
     tools: Tools,
     base: PathBuf,
     owner: Owner,
+    launch: Launch,
+    /// The first candidate that could connect.
     options: ConnectOptions,
     child: Option<Child>,
 }
 
 impl Server {
-    /// Starts the server of the data directory below `base` and waits until `options` connect.
+    /// Starts the server of the data directory below `base` and waits until it accepts a connection.
     pub(super) fn start(
         tools: &Tools,
         base: &Path,
         owner: &Owner,
-        options: &ConnectOptions,
+        launch: Launch,
     ) -> Result<Self, SandboxError> {
+        let Some(options) = launch.candidates.first().cloned() else {
+            return Err(SandboxError::State("one that nobody can connect to"));
+        };
         let mut server = Self {
             tools: tools.clone(),
             base: base.to_owned(),
             owner: owner.clone(),
-            options: options.clone(),
+            launch,
+            options,
             child: None,
         };
         server.start_again()?;
@@ -70,7 +95,7 @@ impl Server {
         let log = OpenOptions::new().create(true).append(true).open(&log_path).map_err(failed)?;
         let errors = log.try_clone().map_err(failed)?;
         let mut command = self.tools.command("postgres", None);
-        command.arg("-D").arg(self.base.join("data"));
+        command.arg("-D").arg(self.base.join("data")).args(&self.launch.arguments);
         self.owner.run_as(&mut command, &self.base);
         let child = command
             .stdin(Stdio::null())
@@ -85,17 +110,39 @@ impl Server {
     fn wait_until_ready(&mut self) -> Result<(), SandboxError> {
         let started = Instant::now();
         loop {
-            let Err(error) = Client::connect(&self.options).and_then(Client::close) else { return Ok(()) };
-            if let Some(status) = self.exit_status()? {
-                self.child = None;
-                return Err(SandboxError::Exited { status, log: self.log_tail() });
-            }
+            let Err(error) = self.connect() else { return Ok(()) };
+            self.check()?;
             let waited = started.elapsed();
-            if waited > READY_LIMIT || !may_pass(&error) {
+            if waited > self.launch.limit || !may_pass(&error) {
                 return Err(SandboxError::NotReady { waited, log: self.log_tail(), source: Box::new(error) });
             }
             thread::sleep(READY_INTERVAL);
         }
+    }
+
+    /// Connects as the first candidate who may. The error is that of the best one.
+    fn connect(&mut self) -> Result<(), client::Error> {
+        let mut first = None;
+        for candidate in &self.launch.candidates {
+            match Client::connect(candidate).and_then(Client::close) {
+                Ok(()) => {
+                    self.options = candidate.clone();
+                    return Ok(());
+                }
+                Err(error) if may_pass(&error) => return Err(error),
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// An error if the server has ended by itself.
+    pub(super) fn check(&mut self) -> Result<(), SandboxError> {
+        let Some(status) = self.exit_status()? else { return Ok(()) };
+        self.child = None;
+        Err(SandboxError::Exited { status, log: self.log_tail() })
     }
 
     fn exit_status(&mut self) -> Result<Option<ExitStatus>, SandboxError> {
@@ -126,7 +173,28 @@ impl Server {
         self.base.join("server.log")
     }
 
+    /// The last lines of the log, in one.
     pub(super) fn log_tail(&self) -> String {
+        let text = self.log_end();
+        let lines: Vec<&str> = text.lines().filter(|line| !is_noise(line)).collect();
+        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("; ")
+    }
+
+    /// The last lines of the log that say why a server ended or does not go on; without any, those that are there.
+    pub(super) fn log_of_failure(&self) -> String {
+        let text = self.log_end();
+        let is_telling = |line: &&str| {
+            !is_noise(line)
+                && ["FATAL:", "PANIC:", "ERROR:", "WARNING:", "DETAIL:", "HINT:"]
+                    .iter()
+                    .any(|word| line.contains(word))
+        };
+        let lines: Vec<&str> = text.lines().filter(is_telling).map(str::trim).collect();
+        let last = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("; ");
+        if last.is_empty() { self.log_tail() } else { last }
+    }
+
+    fn log_end(&self) -> String {
         let read = || -> std::io::Result<String> {
             let mut file = File::open(self.log_path())?;
             let length = i64::try_from(file.metadata()?.len()).unwrap_or(i64::MAX);
@@ -135,16 +203,25 @@ impl Server {
             file.read_to_end(&mut bytes)?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
-        let text = read().unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("; ")
+        read().unwrap_or_default()
     }
+}
+
+/// What the server says to those who ask whether it is ready.
+fn is_noise(line: &str) -> bool {
+    [
+        "the database system is starting up",
+        "the database system is not yet accepting",
+        "Consistent recovery state",
+    ]
+    .iter()
+    .any(|text| line.contains(text))
 }
 
 /// The server may still be starting.
 fn may_pass(error: &client::Error) -> bool {
-    use client::ErrorKind::{Authentication, NoSuchDatabase, Protocol};
-    !matches!(error.kind(), Authentication | NoSuchDatabase | Protocol)
+    use client::ErrorKind::{Authentication, NoSuchDatabase, Protocol, Server};
+    !matches!(error.kind(), Authentication | NoSuchDatabase | Protocol | Server)
 }
 
 impl Drop for Server {

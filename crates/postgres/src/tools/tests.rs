@@ -17,7 +17,7 @@ fn fake(parent: &Path, name: &str, programs: Programs, version: &str) -> PathBuf
 }
 
 fn search(programs: Programs, wanted: u32, directories: &[&Path]) -> Result<Tools, ToolsError> {
-    find(programs, wanted, Some(&std::env::join_paths(directories).unwrap()))
+    find(programs, wanted..=u32::MAX, Some(&std::env::join_paths(directories).unwrap()))
 }
 
 #[test]
@@ -43,6 +43,20 @@ fn the_same_major_is_preferred_and_then_the_smallest_newer_one() {
     let chosen = search(Programs::Client, 1002, &all).unwrap();
     assert_eq!((chosen.directory(), chosen.major(), chosen.version()), (newer.as_path(), 1002, "1002devel"));
     assert_eq!(search(Programs::Client, 1002, &[&newest, &same]).unwrap().directory(), newest);
+}
+
+#[test]
+fn data_files_need_their_own_version() {
+    let parent = tempfile::tempdir().unwrap();
+    let newer = fake(parent.path(), "b", Programs::Server, "1002.1");
+    let same = fake(parent.path(), "a", Programs::Server, "1001.1");
+    let search = |directories: &[&Path]| {
+        Tools::find_same_server(1001, Some(&std::env::join_paths(directories).unwrap()))
+    };
+    assert_eq!(search(&[&newer, &same]).unwrap().directory(), same);
+    let text = search(&[&newer]).unwrap_err().to_string();
+    assert!(text.contains("there is only ") && text.contains("1002"), "{text}");
+    assert!(text.ends_with("install the package postgresql-1001"), "{text}");
 }
 
 #[test]

@@ -5,7 +5,9 @@
 mod changes;
 mod control;
 mod data_directory;
+mod inspection;
 mod page;
+mod restored;
 mod server;
 mod sink;
 mod standby;

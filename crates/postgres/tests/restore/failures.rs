@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use chronavault_postgres::Client;
 use chronavault_postgres::archive::{ArchiveError, Toc};
 use chronavault_postgres::load::{
@@ -53,12 +55,15 @@ fn every_error_fails_the_restore_and_names_its_object() {
     assert!(!database_exists(&mut cluster.client("postgres"), "chronavault_restore_01010101").unwrap());
 }
 
-/// P5: an archive that is cut never looks restored, wherever it is cut.
+/// P5: an archive that is cut never looks restored, wherever it is cut. `pg_restore --list` has no objection to half of one.
 #[test]
 fn a_cut_archive_is_not_restored() {
     let cluster = cluster();
     let tools = tools(&cluster);
     let (toc, archive) = dump(&cluster, "books", &[]);
+    let half = file_of(&archive[..=toc.to_bytes().len()]);
+    let listed = tools.command("pg_restore", None).arg("--list").arg(half.path()).output().unwrap();
+    assert!(listed.status.success() && String::from_utf8_lossy(&listed.stdout).contains("TABLE DATA"));
     let database = new_database(&cluster, &properties(&cluster, "books"), [2; 4]);
     let loader = Loader::new(&tools, database.options(), 15, &toc, LoadOptions::default());
     loader.pre_data().unwrap();
@@ -78,6 +83,12 @@ fn a_cut_archive_is_not_restored() {
     let loader = Loader::new(&tools, database.options(), 15, &nothing, LoadOptions::default());
     assert!(loader.data(&mut &archive[..archive.len() - 1]).is_err());
     assert!(loader.data(&mut &archive[..]).is_ok());
+}
+
+fn file_of(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    file
 }
 
 /// Whatever keeps the old database from being renamed, it is as it was.

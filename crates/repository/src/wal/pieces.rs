@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use model::{SegmentSize, WalName, WalSegmentName};
 
 use super::read::{WalStream, read_head};
+use super::seal::Content;
 use super::{Stored, WalArchive};
 use crate::Error;
 use crate::error::{Problem, ProblemKind};
@@ -52,8 +53,8 @@ impl WalArchive {
         if offset == 0 {
             self.require_first_page(name, segment, size, bytes)?;
         }
-        let head = self.new_head(name, Some(size), offset, bytes, now);
-        self.put(&self.piece_key(segment, offset), &head, bytes)
+        let head = self.new_head(name, Some(size), offset, found, now);
+        self.put(&self.piece_key(segment, offset), &head, &Content::read(&bytes)?)
     }
 
     /// Deletes the pieces of a segment that is stored as a whole. Returns how many there were.

@@ -1,12 +1,14 @@
 //! Putting WAL into the archive.
 
-use format::{ObjectKey, WAL_CHUNK_BYTES, WAL_TEXT_BYTES_MAX, WAL_VERSION, WalHead};
+use format::{ObjectKey, WAL_TEXT_BYTES_MAX, WAL_VERSION, WalHead};
 use jiff::Timestamp;
 use model::{SegmentHeader, SegmentSize, TimelineId, WalName, WalSegmentName};
 use storage::{Created, StoreError};
 
 use super::read::WalStream;
-use super::{Stored, WalArchive, seal};
+use super::seal::{self, Content};
+use super::source::WalSource;
+use super::{Stored, WalArchive};
 use crate::Error;
 use crate::repository::storage_key;
 
@@ -25,7 +27,21 @@ impl WalArchive {
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Stored, Error> {
-        self.put_pages(WalName::Segment(name), name, size, bytes, now)
+        self.put_segment_from(name, size, &bytes, now)
+    }
+
+    /// The same, with bytes that are read in parts. Memory: a few MiB for each thread, and the sealed object.
+    ///
+    /// # Errors
+    /// As [`WalArchive::put_segment`], and [`Error::Source`].
+    pub fn put_segment_from(
+        &self,
+        name: WalSegmentName,
+        size: SegmentSize,
+        source: &dyn WalSource,
+        now: Timestamp,
+    ) -> Result<Stored, Error> {
+        self.put_pages(WalName::Segment(name), name, size, source, now)
     }
 
     /// Stores the last segment of a timeline that ended within it: a whole segment under the name `….partial`.
@@ -39,7 +55,21 @@ impl WalArchive {
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Stored, Error> {
-        self.put_pages(WalName::Partial(name), name, size, bytes, now)
+        self.put_partial_from(name, size, &bytes, now)
+    }
+
+    /// The same, with bytes that are read in parts.
+    ///
+    /// # Errors
+    /// As [`WalArchive::put_segment_from`].
+    pub fn put_partial_from(
+        &self,
+        name: WalSegmentName,
+        size: SegmentSize,
+        source: &dyn WalSource,
+        now: Timestamp,
+    ) -> Result<Stored, Error> {
+        self.put_pages(WalName::Partial(name), name, size, source, now)
     }
 
     /// Stores the history of a timeline.
@@ -69,15 +99,16 @@ impl WalArchive {
         name: WalName,
         segment: WalSegmentName,
         size: SegmentSize,
-        bytes: &[u8],
+        source: &dyn WalSource,
         now: Timestamp,
     ) -> Result<Stored, Error> {
-        if bytes.len() as u64 != u64::from(size.bytes()) {
-            let (found, expected) = (bytes.len() as u64, u64::from(size.bytes()));
+        let (found, expected) = (source.len(), u64::from(size.bytes()));
+        if found != expected {
             return Err(Error::WalLength { name, found, expected });
         }
-        self.require_first_page(name, segment, size, bytes)?;
-        self.put(&self.key(name), &self.new_head(name, Some(size), 0, bytes, now), bytes)
+        let content = Content::read(source)?;
+        self.require_first_page(name, segment, size, &content.first)?;
+        self.put(&self.key(name), &self.new_head(name, Some(size), 0, found, now), &content)
     }
 
     fn put_text(&self, name: WalName, bytes: &[u8], now: Timestamp) -> Result<Stored, Error> {
@@ -85,7 +116,7 @@ impl WalArchive {
         if found > limit {
             return Err(Error::TooLarge { what: name.to_string(), bytes: found, limit });
         }
-        self.put(&self.key(name), &self.new_head(name, None, 0, bytes, now), bytes)
+        self.put(&self.key(name), &self.new_head(name, None, 0, found, now), &Content::read(&bytes)?)
     }
 
     /// Refuses bytes that begin with the first page of another segment.
@@ -106,7 +137,7 @@ impl WalArchive {
         name: WalName,
         segment_bytes: Option<SegmentSize>,
         offset: u32,
-        bytes: &[u8],
+        bytes: u64,
         archived_at: Timestamp,
     ) -> WalHead {
         WalHead {
@@ -116,36 +147,47 @@ impl WalArchive {
             timeline: name.timeline(),
             segment_bytes,
             offset,
-            bytes: bytes.len() as u64,
+            bytes,
             archived_at,
         }
     }
 
     /// Stores one object, unless it is there.
-    pub(super) fn put(&self, key: &ObjectKey, head: &WalHead, bytes: &[u8]) -> Result<Stored, Error> {
+    pub(super) fn put(
+        &self,
+        key: &ObjectKey,
+        head: &WalHead,
+        content: &Content<'_>,
+    ) -> Result<Stored, Error> {
         if let Some(stream) = WalStream::open(&self.repository, key)? {
-            return self.compare(key, stream, bytes);
+            return self.compare(key, stream, content);
         }
-        let sealed = seal::seal(&self.repository, self.options, head, bytes)?;
+        let sealed = seal::seal(&self.repository, self.options, head, content)?;
         match self.repository.store.put(&storage_key(key)?, &sealed) {
             Ok(Created::New | Created::AlreadyThere) => Ok(Stored::New),
             // Somebody else was faster; the salt makes every object a different one.
             Err(StoreError::Conflict { .. }) => match WalStream::open(&self.repository, key)? {
-                Some(stream) => self.compare(key, stream, bytes),
+                Some(stream) => self.compare(key, stream, content),
                 None => Err(StoreError::Conflict { key: storage_key(key)? }.into()),
             },
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Whether the object holds `bytes`. All of it is authenticated, and nothing is decompressed: chunks are the same when their
+    /// Whether the object holds these bytes. All of it is authenticated, and nothing is decompressed: chunks are the same when their
     /// ids are.
-    fn compare(&self, key: &ObjectKey, mut stream: WalStream<'_>, bytes: &[u8]) -> Result<Stored, Error> {
-        let mut is_same = stream.head().bytes == bytes.len() as u64;
-        let mut chunks = bytes.chunks(WAL_CHUNK_BYTES);
+    fn compare(
+        &self,
+        key: &ObjectKey,
+        mut stream: WalStream<'_>,
+        content: &Content<'_>,
+    ) -> Result<Stored, Error> {
+        let mut is_same = stream.head().bytes == content.source.len();
+        let (mut number, mut buffer) = (0, Vec::new());
+        // An object that differs is followed to its end, too: a damaged one does not differ, it is damaged.
         while let Some(id) = stream.next(|record| Ok(record.header.id))? {
-            let expected = chunks.next().filter(|_| is_same);
-            is_same = expected.is_some_and(|chunk| self.repository.chunk_id(chunk) == id);
+            is_same = is_same && self.repository.chunk_id(content.chunk(number, &mut buffer)?) == id;
+            number += 1;
         }
         if !is_same {
             return Err(Error::WalDiffers { key: key.to_string() });

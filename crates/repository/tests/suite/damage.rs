@@ -1,4 +1,4 @@
-//! The damage matrix: every kind of object, every kind of damage, every operation. Damage is named with the right kind before any
+//! P5, the damage matrix: every kind of object, every kind of damage, every operation. Damage is named with the right kind before any
 //! plaintext of it comes out, it does not reach what it did not touch, and looking at it changes nothing.
 
 use std::io::Read;

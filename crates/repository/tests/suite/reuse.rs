@@ -1,11 +1,12 @@
 //! Which earlier backup a new one relies on, and which of its packs: damage that was found once is not handed on.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use chronavault_repository::{
     Committed, MAX_PROBLEMS, Manifest, PackId, ProblemRecord, Repository, WriteOptions,
 };
-use model::{BackupId, Kind, Outcome};
+use model::{BackupId, Kind, Level, Outcome};
 use storage::{Effect, Fault, Faulty, Key, MemoryStore, Operation, Recording, Store};
 use testkit::Damage;
 
@@ -21,8 +22,7 @@ fn stored() -> WriteOptions {
     WriteOptions { level: None, pack_bytes: 1 << 20, seal_threads: 1, ..options() }
 }
 
-/// More than an unchanged backup stores. A pack with next to nothing in it is stored again each time, since less than half of
-/// it is chunks.
+/// More than an unchanged backup stores: a list or a pack with next to nothing in it at most.
 const NEXT_TO_NOTHING: u64 = 2_000;
 
 fn take(repository: &Repository, day: u32) -> Committed {
@@ -44,6 +44,7 @@ fn uses(manifest: &Manifest, pack: PackId) -> bool {
 /// Records a verification of `hour` that found these objects damaged, or nothing.
 fn record(repository: &Repository, committed: &Committed, hour: i64, objects: &[String]) {
     let mut proof = proof_of(committed);
+    proof.level = Level::Contents;
     proof.at = now() + jiff::SignedDuration::from_hours(hour);
     proof.outcome = if objects.is_empty() { Outcome::Sound } else { Outcome::Failed };
     let problem = |object: &String| ProblemRecord {
@@ -131,6 +132,26 @@ fn where_all_have_failed_the_newest_serves_without_what_is_damaged() {
     let third = take(&repository, 2);
     assert_eq!(third.manifest.parent, Some(id(1)));
     assert!(!uses(&third.manifest, pack) && third.manifest.reused_bytes > 2 << 20);
+}
+
+#[test]
+fn what_is_taken_over_unread_comes_from_a_backup_that_is_good_in_every_part() {
+    let (_store, repository) = in_memory();
+    let take = |day| {
+        let writer = repository.begin(id(day), "books", Kind::Physical, stored()).unwrap();
+        let mut stream = writer.archive("files").unwrap();
+        stream.write_all(&noise(1, 2 << 20)).unwrap();
+        stream.finish().unwrap();
+        writer.commit(ledger::facts(vec![])).unwrap()
+    };
+    let (first, second) = (take(0), take(1));
+    assert_eq!(second.manifest.parent, Some(id(0)));
+    record(&repository, &second, 1, &["base/5/1259".to_owned()]);
+    assert_eq!(take(2).manifest.parent, Some(id(0)), "the failed one is passed over");
+    // The newest is not known to be bad, but needs a pack that is.
+    record(&repository, &first, 1, &[key(largest(&first.manifest))]);
+    assert_eq!(take(3).manifest.parent, None);
+    assert_eq!(take(4).manifest.parent, Some(id(3)));
 }
 
 #[test]

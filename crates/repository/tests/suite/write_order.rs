@@ -87,6 +87,7 @@ fn copy(memory: &MemoryStore) -> MemoryStore {
     copy
 }
 
+/// P1: a backup is complete or absent, wherever it stops.
 #[test]
 fn a_backup_without_manifest_is_not_listed() {
     let (original, repository) = in_memory();

@@ -1,4 +1,5 @@
-//! Inventories of another version of the program: what can be compared is compared, and the rest is said.
+//! Backups that another version of the program made, or that are of another server than there is here: what can be compared
+//! is compared, and the rest is said.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,8 +12,8 @@ use chronavault_operations as operations;
 use jiff::Timestamp;
 use model::{BackupId, Kind, Level, Outcome};
 use operations::postgres::INVENTORY_VERSION;
-use operations::{Context, Event, Observer, VerifyRequest, Warning};
-use repository::{CommitFacts, WriteOptions};
+use operations::{Context, Event, Observer, VerifyReport, VerifyRequest, Warning};
+use repository::{CommitFacts, LogicalRecord, WriteOptions};
 use scene::{Scene, chain};
 use serde_json::Value;
 
@@ -24,8 +25,14 @@ const BOOKS: &str = "
     GRANT SELECT ON memos TO PUBLIC;
     SELECT lo_from_bytea(1000, 'a document');";
 
-/// The backup `id` once more, as a program with inventories of `version` would have made it.
-fn rewrite(scene: &Scene, id: &BackupId, number: u8, version: u32, change: impl Fn(&mut Value)) -> BackupId {
+/// The backup `id` once more, with other facts about its database and other items in its inventory.
+fn rewrite(
+    scene: &Scene,
+    id: &BackupId,
+    number: u8,
+    change_facts: impl Fn(&mut LogicalRecord),
+    change_item: impl Fn(&mut Value),
+) -> BackupId {
     let reader = scene.repository.read(id).unwrap();
     let new = BackupId::new(Timestamp::now(), [number, 0, 0]);
     let writer =
@@ -35,7 +42,7 @@ fn rewrite(scene: &Scene, id: &BackupId, number: u8, version: u32, change: impl 
         reader.stream(&stream.name).unwrap().read_to_end(&mut bytes).unwrap();
         if stream.name == "inventory" {
             let mut inventory: Value = serde_json::from_slice(&bytes).unwrap();
-            inventory["items"].as_array_mut().unwrap().iter_mut().for_each(&change);
+            inventory["items"].as_array_mut().unwrap().iter_mut().for_each(&change_item);
             bytes = serde_json::to_vec(&inventory).unwrap();
         }
         let mut copy = writer.archive(&stream.name).unwrap();
@@ -43,8 +50,7 @@ fn rewrite(scene: &Scene, id: &BackupId, number: u8, version: u32, change: impl 
         copy.finish().unwrap();
     }
     let mut logical = reader.manifest().logical.clone().unwrap();
-    assert_eq!(logical.inventory_version, INVENTORY_VERSION);
-    logical.inventory_version = version;
+    change_facts(&mut logical);
     let (now, tool_version) = (Timestamp::now(), "0.1.0".to_owned());
     let facts = CommitFacts {
         started_at: now,
@@ -56,6 +62,14 @@ fn rewrite(scene: &Scene, id: &BackupId, number: u8, version: u32, change: impl 
     };
     writer.commit(facts).unwrap();
     new
+}
+
+/// Says that a program with inventories of this version made the backup.
+fn of_version(version: u32) -> impl Fn(&mut LogicalRecord) {
+    move |logical| {
+        assert_eq!(logical.inventory_version, INVENTORY_VERSION);
+        logical.inventory_version = version;
+    }
 }
 
 /// Another way to hash definitions and privileges, but not data.
@@ -92,6 +106,12 @@ impl Listener {
         })
     }
 
+    fn verify(&self, scene: &Scene, id: &BackupId) -> VerifyReport {
+        let request = VerifyRequest { level: Level::Restore, jobs: 2 };
+        self.listening(|context| operations::verify(&scene.repository, id, request, context))
+            .unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
     /// What differs between the database `books2` and the backup, and what was said about it.
     fn compare(&self, scene: &Scene, id: &BackupId) -> (Vec<String>, Vec<Warning>) {
         let target = scene.cluster.options("books2");
@@ -114,20 +134,17 @@ fn definitions_of_another_version_are_not_compared_and_all_else_is() {
     let listener = Listener::default();
     assert_eq!(listener.compare(&scene, &id), (vec![], vec![]));
 
-    let same = rewrite(&scene, &id, 1, INVENTORY_VERSION, other_hashes);
+    let same = rewrite(&scene, &id, 1, of_version(INVENTORY_VERSION), other_hashes);
     let (problems, warnings) = listener.compare(&scene, &same);
     assert!(problems.contains(&"view public.memos has other privileges".to_owned()), "{problems:?}");
     assert!(problems.contains(&"table public.entry has another definition".to_owned()), "{problems:?}");
     assert_eq!(warnings, vec![]);
 
     let version = INVENTORY_VERSION + 1;
-    let other = rewrite(&scene, &id, 2, version, other_hashes);
+    let other = rewrite(&scene, &id, 2, of_version(version), other_hashes);
     let warning = Warning::DefinitionsNotCompared { id: other.clone(), version };
     assert_eq!(listener.compare(&scene, &other), (vec![], vec![warning.clone()]));
-    let request = VerifyRequest { level: Level::Restore, jobs: 2 };
-    let verified =
-        listener.listening(|context| operations::verify(&scene.repository, &other, request, context));
-    let verified = verified.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let verified = listener.verify(&scene, &other);
     assert_eq!((verified.outcome, verified.problems), (Outcome::Proven, vec![]));
     assert_eq!(*listener.0.lock().unwrap(), [warning]);
 }
@@ -140,7 +157,7 @@ fn what_two_versions_have_in_common_still_counts() {
     let id = scene.try_backup(&request).unwrap().manifest.id;
     scene.restore(&id, "books2");
     let find = |number, class: &'static str, member: &'static str, value: &'static str| {
-        let backup = rewrite(&scene, &id, number, INVENTORY_VERSION + 1, |item| {
+        let backup = rewrite(&scene, &id, number, of_version(INVENTORY_VERSION + 1), |item| {
             other_hashes(item);
             if item["class"] == class {
                 item[member] = value.into();
@@ -165,4 +182,19 @@ fn what_two_versions_have_in_common_still_counts() {
         find(5, "large objects", "definition", "other data"),
         ["large objects all has another definition"]
     );
+}
+
+#[test]
+fn a_backup_that_no_server_here_can_hold_is_verified_as_far_as_can_be() {
+    let scene = Scene::new();
+    scene.database("books", BOOKS);
+    let request = operations::BackupRequest { large_table_bytes: u64::MAX, ..scene.request("books") };
+    let id = scene.try_backup(&request).unwrap().manifest.id;
+    let later = rewrite(&scene, &id, 1, |logical| logical.server_version = 990_000, |_| ());
+    let listener = Listener::default();
+    let verified = listener.verify(&scene, &later);
+    assert_eq!((verified.level, verified.outcome), (Level::Contents, Outcome::Sound));
+    let reason = verified.unreached.unwrap();
+    assert!(reason.contains("99"), "{reason}");
+    assert_eq!(*listener.0.lock().unwrap(), [Warning::NotProven { reason }]);
 }

@@ -2,24 +2,22 @@
 
 use model::{Lsn, TimelineId};
 
-use crate::cluster::ClusterError;
+/// The file, in a data directory that was restored.
+pub(crate) const BACKUP_LABEL: &str = "backup_label";
 
-/// What of it is compared with what was said at the start.
+/// Where the backup begins in the WAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BackupLabel {
-    pub(super) start_lsn: Lsn,
-    pub(super) timeline: TimelineId,
+pub(crate) struct BackupLabel {
+    pub(crate) start_lsn: Lsn,
+    pub(crate) timeline: TimelineId,
 }
 
 impl BackupLabel {
-    pub(super) fn parse(text: &str) -> Result<Self, ClusterError> {
+    /// Reads the text of the file; nothing if it is not such a text.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        let parse = || {
-            let start = value("START WAL LOCATION")?.split(' ').next()?;
-            Some(Self { start_lsn: start.parse().ok()?, timeline: value("START TIMELINE")?.parse().ok()? })
-        };
-        parse()
-            .ok_or_else(|| ClusterError::Protocol { what: "a backup_label that cannot be read".to_owned() })
+        let start = value("START WAL LOCATION")?.split(' ').next()?;
+        Some(Self { start_lsn: start.parse().ok()?, timeline: value("START TIMELINE")?.parse().ok()? })
     }
 }
 
@@ -33,11 +31,11 @@ mod tests {
                     BACKUP METHOD: streamed\nBACKUP FROM: primary\nSTART TIME: 2026-11-25 20:00:00 UTC\n\
                     LABEL: START TIMELINE: 9\nSTART TIMELINE: 3\n";
         let expected = BackupLabel { start_lsn: Lsn(0x16_0200_0028), timeline: TimelineId::new(3).unwrap() };
-        assert_eq!(BackupLabel::parse(text).unwrap(), expected);
+        assert_eq!(BackupLabel::parse(text), Some(expected));
         for broken in
             ["", "START TIMELINE: 3\n", "START WAL LOCATION: 16/2000028 (file x)\nSTART TIMELINE: 0\n"]
         {
-            assert!(BackupLabel::parse(broken).is_err());
+            assert_eq!(BackupLabel::parse(broken), None);
         }
     }
 }

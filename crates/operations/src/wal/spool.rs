@@ -1,0 +1,210 @@
+//! Segments that were fetched ahead, beside the place where the server wants them.
+//!
+//! Invariant: a segment is taken from the spool only when its bytes have the keyed hash in its name, so neither a power failure nor
+//! anything else that happens to the file can bring a wrong byte to a server. The directory is named for the cluster and the repository:
+//! what another one left behind is not seen. Nothing here ever fails a fetch; without a spool it only takes longer.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use model::{SystemId, WalName, WalSegmentName};
+use repository::{ChunkId, Repository, WalArchive};
+
+use super::WalError;
+use super::place::{Place, TEMPORARY};
+use crate::Error;
+
+/// The directory beside the WAL of the server.
+const DIRECTORY: &str = "chronavault-spool";
+/// Held by whoever fetches ahead.
+const LOCK: &str = "lock";
+/// How much of a segment is read and hashed at a time, in bytes.
+const READ_BYTES: usize = 1 << 20;
+
+/// The spool of one cluster and repository.
+#[derive(Debug, Clone)]
+pub(super) struct Spool {
+    directory: PathBuf,
+}
+
+/// The right to fetch ahead, until it is dropped; also when the process dies.
+#[derive(Debug)]
+pub(super) struct Right(#[expect(dead_code, reason = "it is held, not used")] File);
+
+/// A segment in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: WalSegmentName,
+    hash: ChunkId,
+}
+
+impl Spool {
+    /// The spool beside `target`, which need not exist.
+    pub(super) fn beside(target: &Path, system: SystemId, repository: &Repository) -> Self {
+        let name = format!("{system}-{}", repository.id());
+        Self { directory: target.with_file_name(DIRECTORY).join(name) }
+    }
+
+    /// Makes the directory, for its owner only.
+    pub(super) fn make(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)
+    }
+
+    /// The segments in it, in their order.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let Ok(listed) = fs::read_dir(&self.directory) else { return Vec::new() };
+        let mut entries: Vec<_> =
+            listed.filter_map(|entry| Entry::parse(entry.ok()?.file_name().to_str()?)).collect();
+        entries.sort_unstable_by_key(|entry| entry.name);
+        entries
+    }
+
+    /// Moves a segment out of the spool to `target`. Returns whether it did; where the bytes are not what they should be, the file
+    /// goes.
+    pub(super) fn take(&self, name: WalSegmentName, target: &Path, archive: &WalArchive) -> bool {
+        let entries = self.entries();
+        let Some(entry) = entries.iter().find(|entry| entry.name == name) else { return false };
+        let path = self.directory.join(entry.file());
+        if Hashing::file(&path, archive).is_ok_and(|hash| hash == entry.hash) {
+            fs::rename(&path, target).is_ok()
+        } else {
+            self.remove(*entry);
+            false
+        }
+    }
+
+    /// Whether nobody fetches ahead at the moment.
+    pub(super) fn is_idle(&self) -> bool {
+        self.right().is_some() || !self.directory.join(LOCK).exists()
+    }
+
+    /// The right to fetch ahead, unless somebody has it.
+    pub(super) fn right(&self) -> Option<Right> {
+        let file =
+            File::options().create(true).write(true).truncate(false).open(self.directory.join(LOCK)).ok()?;
+        match file.try_lock() {
+            Ok(()) => Some(Right(file)),
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
+        }
+    }
+
+    /// Removes what is not `wanted`, and what a killed process left half written. Only whoever has the right may do that.
+    pub(super) fn sweep(&self, _right: &Right, wanted: impl Fn(WalSegmentName) -> bool) {
+        for entry in self.entries().into_iter().filter(|entry| !wanted(entry.name)) {
+            self.remove(entry);
+        }
+        let Ok(listed) = fs::read_dir(&self.directory) else { return };
+        for path in listed.filter_map(|entry| Some(entry.ok()?.path())) {
+            if path.to_string_lossy().ends_with(TEMPORARY) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// Puts a segment of the archive into the spool. Returns whether it is there.
+    pub(super) fn put(
+        &self,
+        name: WalSegmentName,
+        random: [u8; 8],
+        archive: &WalArchive,
+    ) -> Result<bool, Error> {
+        let path = self.directory.join(name.to_string());
+        let failed = |error| WalError::write(&path, error);
+        let mut place = Place::beside(&path, random).map_err(failed)?;
+        let mut hashing = Hashing::new(archive);
+        let mut both = Both { place: &mut place, hashing: &mut hashing };
+        if archive.get(WalName::Segment(name), &mut both)?.is_none() {
+            return Ok(false);
+        }
+        let entry = Entry { name, hash: hashing.finish() };
+        place.rename(&self.directory.join(entry.file())).map_err(failed)?;
+        Ok(true)
+    }
+
+    fn remove(&self, entry: Entry) {
+        // What stays is not wanted the next time either.
+        let _ = fs::remove_file(self.directory.join(entry.file()));
+    }
+}
+
+impl Entry {
+    fn parse(file: &str) -> Option<Self> {
+        let (name, hash) = file.split_once('.')?;
+        Some(Self { name: name.parse().ok()?, hash: hash.parse().ok()? })
+    }
+
+    fn file(&self) -> String {
+        format!("{}.{}", self.name, self.hash)
+    }
+}
+
+/// The hash of a segment: that of the hashes of its parts of [`READ_BYTES`].
+struct Hashing<'a> {
+    archive: &'a WalArchive,
+    part: Vec<u8>,
+    hashes: Vec<u8>,
+}
+
+impl<'a> Hashing<'a> {
+    fn new(archive: &'a WalArchive) -> Self {
+        Self { archive, part: Vec::with_capacity(READ_BYTES), hashes: Vec::new() }
+    }
+
+    fn file(path: &Path, archive: &WalArchive) -> io::Result<ChunkId> {
+        let mut file = File::open(path)?;
+        let mut hashing = Hashing::new(archive);
+        loop {
+            let part = (&mut file).take(READ_BYTES as u64).read_to_end(&mut hashing.part)?;
+            if part == 0 {
+                return Ok(hashing.finish());
+            }
+            hashing.close_part();
+        }
+    }
+
+    fn close_part(&mut self) {
+        self.hashes.extend_from_slice(&self.archive.hash(&self.part).0);
+        self.part.clear();
+    }
+
+    fn add(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(READ_BYTES - self.part.len()));
+            self.part.extend_from_slice(now);
+            if self.part.len() == READ_BYTES {
+                self.close_part();
+            }
+            bytes = later;
+        }
+    }
+
+    fn finish(mut self) -> ChunkId {
+        if !self.part.is_empty() {
+            self.close_part();
+        }
+        self.archive.hash(&self.hashes)
+    }
+}
+
+/// Writes and hashes.
+struct Both<'a, 'b> {
+    place: &'a mut Place,
+    hashing: &'a mut Hashing<'b>,
+}
+
+impl Write for Both<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.place.write_all(bytes)?;
+        self.hashing.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.place.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

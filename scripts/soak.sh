@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kills backups at random points, COUNT times, and looks each time whether everything that was acknowledged is still
-# there: soak.sh [SEED] [COUNT]. The same seed does the same again; without one, a new one is chosen and printed.
+# there; and recovers a cluster to COUNT / 20 random moments of each kind: soak.sh [SEED] [COUNT]. The same seed does the same again; without one, a new one is chosen and printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,5 +8,5 @@ seed=${1:-$RANDOM$RANDOM}
 count=${2:-1000}
 printf 'soak: SEED=%s COUNT=%s\n' "$seed" "$count"
 # The limits of the profile "soak" are meant for hours.
-CHRONAVAULT_SEED=$seed CHRONAVAULT_COUNT=$count \
-    cargo nextest run --locked --workspace --profile soak --no-capture -E 'binary(kill)'
+CHRONAVAULT_SEED=$seed CHRONAVAULT_COUNT=$count CHRONAVAULT_MOMENTS=$((count / 20)) \
+    cargo nextest run --locked --workspace --profile soak --no-capture -E 'binary(kill) or binary(moments)'

@@ -19,7 +19,7 @@ use clap_complete::Shell;
 use model::{BackupId, Level};
 
 pub(crate) use wal::{
-    WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalRecoveredArgs, WalStatusArgs,
+    WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
 
 pub(crate) use cluster::{

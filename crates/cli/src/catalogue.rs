@@ -211,6 +211,10 @@ codes! {
     WalUnreadable = "wal.unreadable", Failed, "Run it as the user of the server, in its data directory, as the server does.";
     WalNoSystem = "wal.no_system", Usage,
         "Run it in the data directory, as the server does, or name the cluster with --system-id.";
+    WalDiverged = "wal.diverged", Failed,
+        "Find out whether the server was set back to an earlier state. If it was, archive it from now on in another repository, or recover it to a new timeline.";
+    WalOtherCluster = "wal.other_cluster", Failed,
+        "Correct the hosts of the source: all of them must be of one cluster. A new cluster needs a new start of the command.";
     WalUnfinished = "wal.unfinished", Failed, "Archive the whole segment first.";
     DoctorFound = "doctor.found", Failed, "Do what the findings say, then run `chronavault doctor` again.";
     OutputExists = "output.exists", Failed, "Name another file with --output, or remove this one.";

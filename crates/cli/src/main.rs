@@ -21,6 +21,7 @@ mod settings;
 mod signals;
 mod surroundings;
 mod usage;
+mod wal_event;
 mod wording;
 
 use std::env;

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model::ByteSize;
-use operations::{Event, Observer, Phase, Warning};
+use operations::{Event, Observer, Phase, ReceiveEvent, Warning};
 
 use crate::catalogue;
+use crate::failure::one_line;
 use crate::screen::{Notice, Screen};
 use crate::signals::Cancel;
+use crate::wal_event;
 use crate::wording;
 
 /// How often the bar is drawn, and how often its text is made.
@@ -34,12 +36,19 @@ struct State {
     drawn: Option<Instant>,
     next_line: u64,
     warnings: Vec<Warning>,
+    /// WAL is being received: with `--json`, what happens is JSON, too.
+    receives: bool,
 }
 
 impl Reporter {
     /// A reporter that says what the screen wants to hear.
     pub(crate) fn new(screen: Screen, cancel: Cancel) -> Self {
         Self { screen, cancel, state: Mutex::default() }
+    }
+
+    /// WAL is going to be received: with `--json`, warnings are JSON as events are.
+    pub(crate) fn expect_wal(&self) {
+        self.state().receives = true;
     }
 
     /// Ends the last phase: the bar goes away. To be called before a result is printed.
@@ -101,12 +110,23 @@ impl Reporter {
         }
     }
 
+    fn tell(&self, event: &ReceiveEvent) {
+        if self.screen.json {
+            self.screen.line(&wal_event::json(event));
+        } else if wal_event::is_detail(event) {
+            self.screen.detail(&one_line(&event.to_string()));
+        } else {
+            self.screen.note(&one_line(&event.to_string()));
+        }
+    }
+
     fn warn(&self, state: &mut State, warning: Warning) {
         if catalogue::is_note(&warning) || state.warnings.contains(&warning) {
             return;
         }
         let notice = Notice::from(&warning);
         match &state.bar {
+            _ if state.receives && self.screen.json => self.screen.line(&wal_event::warning(&notice)),
             Some(bar) => bar.suspend(|| self.screen.warning(&notice)),
             None => self.screen.warning(&notice),
         }
@@ -122,6 +142,7 @@ impl Observer for Reporter {
             Event::Progress { phase, done_bytes, total_bytes } => {
                 self.advance(&mut state, phase, done_bytes, total_bytes);
             }
+            Event::Wal(event) => self.tell(&event),
             Event::Warning(warning) => self.warn(&mut state, warning),
         }
     }

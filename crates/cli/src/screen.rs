@@ -156,6 +156,13 @@ impl Screen {
         }
     }
 
+    /// One JSON object in a line on standard error: something that happens while a command runs with `--json`.
+    pub(crate) fn line(self, value: &Value) {
+        if !self.quiet {
+            say(&value.to_string());
+        }
+    }
+
     /// A line for people who asked for more.
     pub(crate) fn detail(self, line: &str) {
         if self.verbose {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::Warning;
+use crate::{ReceiveEvent, Warning};
 
 /// The surroundings of an operation. Nothing in this room reads the clock, the environment or randomness by itself.
 pub struct Context<'a> {
@@ -57,6 +57,8 @@ pub enum Event {
         /// Bytes to do, as far as known; an estimate for a dump, 0 when unknown.
         total_bytes: u64,
     },
+    /// Something happened while WAL was received.
+    Wal(ReceiveEvent),
     /// Something that a person should know, though the operation goes on.
     Warning(Warning),
 }

@@ -7,13 +7,14 @@ use model::{BackupId, ByteSize, QualifiedName};
 use postgres::archive::ArchiveError;
 use postgres::load::LoadError;
 use postgres::{
-    ClusterError, CopyError, Finding, InventoryError, PreflightError, ProcessError, SandboxError,
-    SessionError,
+    ClusterError, CopyError, Finding, InventoryError, PreflightError, ProcessError, ReplicationError,
+    SandboxError, SessionError,
 };
 use postgres::{FilterError, SnapshotError, ToolsError};
 
-use crate::{DirectoryError, Unreachable, WalError};
 use postgres::{AmcheckError, RestoredError, Unusable};
+
+use crate::{DirectoryError, ReceiveError, Unreachable, WalError};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,12 @@ pub enum Error {
     /// The server could not be reached, or refused something.
     #[error(transparent)]
     Server(#[from] postgres::Error),
+    /// A replication connection could not be made, or a replication command failed.
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
+    /// WAL cannot be received.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
     /// A session could not be given its settings.
     #[error(transparent)]
     Session(#[from] SessionError),

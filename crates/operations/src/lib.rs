@@ -15,6 +15,7 @@ mod opened;
 mod physical;
 mod problem;
 mod progress;
+mod receive;
 mod restore;
 mod row_chunks;
 mod streams;
@@ -34,6 +35,7 @@ pub use physical::{
 /// The room that speaks to PostgreSQL, for whoever has to name a database or understand an error.
 pub use postgres;
 pub use problem::Problem;
+pub use receive::{Origin, ReceiveError, ReceiveEvent, ReceiveReport, ReceiveRequest, receive_wal};
 pub use restore::{RestoreReport, RestoreRequest, restore};
 pub use verify::{VerifyReport, VerifyRequest, compare, verify};
 pub use wal::{

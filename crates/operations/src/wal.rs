@@ -5,6 +5,7 @@
 //! it only when all of it was authenticated. What speeds things up (pushing what comes next, fetching ahead) can fail without
 //! anybody noticing but for the time.
 
+mod acknowledged;
 mod cluster;
 mod error;
 mod fetch;

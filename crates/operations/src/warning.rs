@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use model::{BackupId, ByteSize, Filters};
-use postgres::{Blocker, Finding, INVENTORY_VERSION};
+use model::{BackupId, ByteSize, Filters, Lsn};
+use postgres::{Blocker, Finding, INVENTORY_VERSION, SlotProblem};
 
 /// Something that needs a person, but did not stop the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,27 @@ pub enum Warning {
         /// The first.
         first: String,
     },
+    /// WAL is missing in the archive and on the server.
+    WalGap {
+        /// The first position that is missing.
+        from: Lsn,
+        /// Behind the last one.
+        to: Lsn,
+    },
+    /// A replication slot is in danger.
+    Slot {
+        /// Its name.
+        slot: String,
+        /// What is wrong.
+        problem: SlotProblem,
+    },
+    /// Nobody can say how a replication slot fares.
+    SlotNotWatched {
+        /// Its name.
+        slot: String,
+        /// Why not.
+        message: String,
+    },
     /// A role that the backup refers to was made without a password.
     RoleCreated {
         /// The role.
@@ -108,6 +129,9 @@ impl Warning {
             Self::Restore { .. } => "restore",
             Self::Server { .. } => "server",
             Self::BadPages { .. } => "bad_pages",
+            Self::WalGap { .. } => "wal_gap",
+            Self::Slot { .. } => "slot",
+            Self::SlotNotWatched { .. } => "slot_not_watched",
             Self::RoleCreated { .. } => "role_created",
         }
     }
@@ -162,6 +186,14 @@ impl fmt::Display for Warning {
                     f,
                     "{count} pages of the cluster are damaged: their checksums are wrong, first that of {first}"
                 )
+            }
+            Self::WalGap { from, to } => write!(
+                f,
+                "WAL from {from} to {to} is neither archived nor on the server any more, so no recovery can pass it"
+            ),
+            Self::Slot { slot, problem } => write!(f, "the replication slot {slot} {problem}"),
+            Self::SlotNotWatched { slot, message } => {
+                write!(f, "nobody can say how the replication slot {slot} fares: {message}")
             }
             Self::RoleCreated { role } => write!(f, "role {role:?} was created without a password"),
         }

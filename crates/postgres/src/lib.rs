@@ -24,6 +24,7 @@ mod preflight;
 mod process;
 mod sandbox;
 mod session;
+mod slot_health;
 mod snapshot;
 mod table;
 mod tools;
@@ -63,6 +64,7 @@ pub use sandbox::{
     SandboxError, SandboxOptions, TlsServer,
 };
 pub use session::{SessionError, apply_session_settings, give_child_settings};
+pub use slot_health::{SlotHealth, SlotProblem, SlotWal};
 pub use snapshot::{Blocker, Snapshot, SnapshotError, SnapshotOptions};
 pub use table::{PageRange, RANGE_BYTES, Rows, Spelling, Table, TableKind, list_tables};
 pub use tools::{Programs, Tools, ToolsError};

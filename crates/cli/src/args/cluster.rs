@@ -52,8 +52,8 @@ pub(crate) struct ClusterRestoreArgs {
     /// End just before the target, not just after it.
     #[arg(long, requires = "data_dir")]
     pub(crate) exclusive: bool,
-    /// Follow this timeline: its number, `current` (that of the backup) or `latest`.
-    #[arg(long, value_name = "T", default_value = "latest", value_parser = parse_timeline, requires = "data_dir")]
+    /// Follow this timeline: its number, `current` (that of the backup) or `latest` [default: latest].
+    #[arg(long, value_name = "T", value_parser = parse_timeline, requires = "data_dir")]
     pub(crate) timeline: Option<TimelineArg>,
     /// What the server does when it has reached the target.
     #[arg(long, value_enum, value_name = "ACTION", requires = "data_dir")]
@@ -68,22 +68,22 @@ pub(crate) struct ClusterRestoreArgs {
 
 /// Where recovery ends; at the end of the WAL when nothing is said.
 #[derive(Debug, Clone, Default, Args)]
-#[group(multiple = false, requires = "data_dir")]
+#[group(multiple = false)]
 pub(crate) struct TargetArgs {
     /// Recover to this time, with its zone: '2026-11-23 12:00:00+01'.
-    #[arg(long, value_name = "TIME", value_parser = model::parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = model::parse_moment, requires = "data_dir")]
     pub(crate) at: Option<Timestamp>,
     /// Recover to this position in the WAL.
-    #[arg(long, value_name = "LSN")]
+    #[arg(long, value_name = "LSN", requires = "data_dir")]
     pub(crate) lsn: Option<Lsn>,
     /// Recover to the commit of this transaction.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "data_dir")]
     pub(crate) xid: Option<u64>,
     /// Recover to this restore point.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "data_dir")]
     pub(crate) name: Option<String>,
     /// Recover no further than to the end of the backup.
-    #[arg(long)]
+    #[arg(long, requires = "data_dir")]
     pub(crate) immediate: bool,
 }
 

@@ -89,6 +89,7 @@ pub(super) const WAL: &str = "\
 Examples:
   archive_command = 'chronavault wal push %p'        in postgresql.conf
   restore_command = 'chronavault wal fetch %f %p'    in postgresql.conf, for a recovery
+  chronavault wal receive --source books             instead of an archive_command, or beside it
   chronavault wal status";
 
 pub(super) const WAL_PUSH: &str = "\
@@ -108,6 +109,17 @@ mistake in the command), on which a server stops at once instead of taking it fo
 
 The last segment of an archive may exist in pieces only; it is delivered with zeros behind what is known, so that a server \
 recovers to the last moment.";
+
+pub(super) const WAL_RECEIVE: &str = "\
+Examples:
+  chronavault wal receive --source books
+  chronavault wal receive --source books --synchronous --application-name vault
+                                      with synchronous_standby_names = 'vault' in postgresql.conf
+
+The role needs the attribute REPLICATION. WAL is received from where the archive ends, else from where the slot begins to keep \
+it. It survives restarts of the server and of itself, and follows a standby that is promoted. The slot keeps WAL on the server \
+while nobody receives it: set max_slot_wal_keep_size, or drop the slot when it is not needed any more. SIGINT and SIGTERM end \
+the command after everything that came is archived. With --json, each event is a JSON object in a line on standard error.";
 
 pub(super) const WAL_STATUS: &str = "\
 Examples:

@@ -1,9 +1,11 @@
 //! `wal`: what its parts take.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use model::{SystemId, WalName, WalSegmentName};
+use operations::postgres::SlotName;
 
 use super::examples;
 
@@ -14,6 +16,13 @@ const FETCH_AHEAD: u32 = 8;
 /// More would hold up the server's own request for too long.
 const MAX_AHEAD: i64 = 64;
 
+/// Seconds after which WAL that came is archived, when nothing is said.
+const FLUSH_SECONDS: &str = "10";
+/// Shorter intervals, in seconds, would archive more objects than WAL.
+const SHORTEST_FLUSH: f64 = 0.01;
+/// The longest interval in seconds.
+const LONGEST_FLUSH: f64 = 3600.0;
+
 /// The parts of `wal`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum WalCommand {
@@ -23,6 +32,9 @@ pub(crate) enum WalCommand {
     /// Fetch a file of WAL from the archive: the restore_command of a server.
     #[command(after_help = examples::WAL_FETCH)]
     Fetch(WalFetchArgs),
+    /// Receive WAL from a server as it is written, and archive it, until told to stop.
+    #[command(after_help = examples::WAL_RECEIVE)]
+    Receive(WalReceiveArgs),
     /// Show what WAL is archived and to which moments clusters can be recovered.
     #[command(after_help = examples::WAL_STATUS)]
     Status(WalStatusArgs),
@@ -71,6 +83,27 @@ pub(crate) struct WalFetchArgs {
     pub(crate) jobs: Option<u64>,
 }
 
+/// `wal receive`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WalReceiveArgs {
+    /// The source: a name in the `sources` table of the settings file, or the name to give to DATABASE_URL.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// The replication slot that keeps WAL on the server until it is archived; it is made if it is not there [default:
+    /// chronavault_ and the name of the source].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) slot: Option<SlotName>,
+    /// Archive WAL at most this many seconds after it came.
+    #[arg(long, value_name = "SECONDS", default_value = FLUSH_SECONDS, value_parser = flush_interval)]
+    pub(crate) flush_interval: Duration,
+    /// Archive WAL as soon as it comes, so that commits can wait for it (synchronous_standby_names).
+    #[arg(long)]
+    pub(crate) synchronous: bool,
+    /// The name for synchronous_standby_names [default: the application_name of the connection, else chronavault].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) application_name: Option<String>,
+}
+
 /// `wal status`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WalStatusArgs {
@@ -115,4 +148,13 @@ pub(crate) struct WalPrefetchArgs {
 
 fn ahead() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(0..=MAX_AHEAD)
+}
+
+fn flush_interval(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (SHORTEST_FLUSH..=LONGEST_FLUSH).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(format!("it is not a number of seconds from {SHORTEST_FLUSH} to {LONGEST_FLUSH}")),
+    }
 }

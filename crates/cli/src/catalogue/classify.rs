@@ -4,12 +4,12 @@ use std::error::Error;
 use std::io;
 
 use operations::DirectoryError;
-use operations::WalError;
 use operations::postgres::load::LoadError;
 use operations::postgres::{
     ClusterError, Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, ReplicationError,
     SandboxError, SnapshotError,
 };
+use operations::{ReceiveError, WalError};
 use repository::{InitError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
 use storage::StoreError;
@@ -275,6 +275,8 @@ fn of_operation(error: &operations::Error) -> Code {
     match error {
         Error::Repository(error) => of_repository(error),
         Error::Server(error) => of_server(error),
+        Error::Replication(error) => of_replication(error),
+        Error::Receive(error) => of_receive(error),
         Error::Snapshot(error) => of_snapshot(error),
         Error::Tools(_) => Code::ToolsMissing,
         Error::Process(_) => Code::ToolsFailed,
@@ -309,6 +311,15 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Wal(error) => of_wal(error),
         Error::Output(error) => behind(error, Code::OutputFailed),
         Error::Cancelled => Code::Cancelled,
+    }
+}
+
+fn of_receive(error: &ReceiveError) -> Code {
+    match error {
+        ReceiveError::OtherCluster { .. } => Code::WalOtherCluster,
+        ReceiveError::Differs { .. } => Code::WalDiverged,
+        ReceiveError::History { .. } => Code::ServerProtocol,
+        ReceiveError::ServerEnded => Code::ServerLost,
     }
 }
 

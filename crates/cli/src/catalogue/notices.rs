@@ -40,6 +40,13 @@ impl From<&Warning> for Notice {
             Warning::BadPages { .. } => {
                 "Find out what is damaged with pg_amcheck, restore it from an earlier backup, and check the disk."
             }
+            Warning::WalGap { .. } => {
+                "Take a physical backup now, and set max_slot_wal_keep_size or wal_keep_size so that the server keeps more."
+            }
+            Warning::Slot { .. } => {
+                "Find out why WAL is not archived fast enough, raise max_slot_wal_keep_size, or drop a slot that nobody needs."
+            }
+            Warning::SlotNotWatched { .. } => "Let the role connect to a database of the cluster as well.",
             Warning::RoleCreated { .. } => "Set a password for it if it is to log in: ALTER ROLE … PASSWORD.",
         };
         let message = match warning {
@@ -66,11 +73,14 @@ pub(crate) fn needs_person(warning: &Warning) -> bool {
         | Warning::Restore { .. }
         | Warning::Server { .. }
         | Warning::BadPages { .. }
+        | Warning::WalGap { .. }
+        | Warning::Slot { .. }
         | Warning::ParentUnreadable { .. } => true,
         Warning::RolesWithoutPasswords
         | Warning::Filtered { .. }
         | Warning::DefinitionsNotCompared { .. }
         | Warning::StartedAgain { .. }
+        | Warning::SlotNotWatched { .. }
         | Warning::RoleCreated { .. } => false,
     }
 }

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod push;
+mod receive;
 mod recovered;
 mod status;
 
@@ -15,6 +16,7 @@ pub(super) fn run(command: &WalCommand, session: Session) -> Result<Answer, Fail
         WalCommand::Push(args) => push::run(args, session),
         WalCommand::Fetch(args) => fetch::run(args, session),
         WalCommand::Prefetch(args) => fetch::run_ahead(args, session),
+        WalCommand::Receive(args) => receive::run(args, session),
         WalCommand::Recovered(args) => recovered::run(args),
         WalCommand::Status(args) => status::run(args, session),
     }

@@ -2,8 +2,22 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 11] =
-    ["init", "backup", "list", "show", "verify", "restore", "export", "doctor", "demo", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "init",
+    "backup",
+    "list",
+    "show",
+    "verify",
+    "restore",
+    "export",
+    "wal",
+    "doctor",
+    "demo",
+    "completions",
+    "man",
+];
+/// The parts of `wal`.
+const PARTS: [&str; 4] = ["push", "fetch", "receive", "status"];
 
 #[test]
 fn help_names_every_command_and_none_that_is_missing() {
@@ -16,11 +30,17 @@ fn help_names_every_command_and_none_that_is_missing() {
         help.succeeds();
         assert!(help.out.contains("Examples:") && help.out.contains("--json"), "{command}");
     }
-    for absent in ["prune", "keys", "wal", "serve", "drill", "journal"] {
+    for absent in ["prune", "keys", "serve", "drill", "journal"] {
         assert!(!help.out.contains(&format!("\n  {absent} ")), "{absent}");
     }
-    let restore = place.run(&["restore", "--help"]).out;
-    assert!(!restore.contains("--data-dir") && !place.run(&["backup", "--help"]).out.contains("physical"));
+    let help = place.run(&["wal", "--help"]).out;
+    for part in PARTS {
+        assert!(help.contains(&format!("\n  {part} ")), "{part}");
+        let help = place.run(&["wal", part, "--help"]);
+        assert!(help.succeeds().out.contains("Example"), "{part}");
+    }
+    assert!(!help.contains("prefetch"), "nobody calls that but the program itself");
+    assert!(!help.contains("\n  recovered "), "only a server calls that");
     assert!(place.run(&["--version"]).out.starts_with("chronavault "));
 }
 
@@ -59,10 +79,24 @@ fn a_usage_error_in_json_is_an_object() {
 }
 
 #[test]
-fn a_physical_backup_is_refused_and_not_pretended() {
+fn a_physical_backup_leaves_nothing_out() {
     let place = Place::new().with("DATABASE_URL", "postgres://nowhere/x");
-    let said = place.run(&["backup", "--kind", "physical"]);
-    said.fails(2, "kind.physical", "physical backups");
+    let said = place.run(&["backup", "--kind", "physical", "--schema", "x"]);
+    said.fails(2, "backup.filters", "the whole cluster");
+}
+
+#[test]
+fn a_cluster_is_restored_to_one_moment_and_not_into_a_database() {
+    let place = Place::new();
+    let with = |arguments: &[&str]| place.run(&[&["restore", "latest"], arguments].concat());
+    with(&["--data-dir", "x", "--to", "y"]).fails(2, "usage", "cannot be used with");
+    with(&["--data-dir", "x", "--at", "2026-11-23 12:00:00"]).fails(
+        2,
+        "usage",
+        "is not a time with its zone",
+    );
+    with(&["--data-dir", "x", "--lsn", "0/1", "--immediate"]).fails(2, "usage", "cannot be used with");
+    with(&["--to", "x", "--immediate"]).fails(2, "usage", "--data-dir");
 }
 
 #[test]
@@ -82,6 +116,6 @@ fn completions_and_manual_pages_are_made_for_every_command() {
     }
     assert!(place.path("pages/chronavault.1").exists());
     let files = place.run(&["man", "pages", "--json"]).json()["files"].as_array().map_or(0, Vec::len);
-    assert_eq!(files, COMMANDS.len() + 1);
+    assert_eq!(files, COMMANDS.len() + PARTS.len() + 1);
     assert!(place.run(&["man"]).out.starts_with(".ie"));
 }

@@ -1,7 +1,7 @@
 //! Recovery to any moment: a ledger is written to without a pause while the cluster is backed up and its WAL is archived; then the
 //! cluster is restored to random moments, and each time holds what was committed at that moment, and nothing else.
 //!
-//! `CHRONAVAULT_SEED` and `CHRONAVAULT_COUNT` choose which moments, and how many of each kind.
+//! `CHRONAVAULT_SEED` and `CHRONAVAULT_MOMENTS` choose which moments, and how many of each kind.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -114,7 +114,7 @@ impl History {
 
 #[test]
 fn every_moment_comes_back_as_it_was() {
-    let (seed, count) = (number("CHRONAVAULT_SEED", 1), number("CHRONAVAULT_COUNT", 1));
+    let (seed, count) = (number("CHRONAVAULT_SEED", 1), number("CHRONAVAULT_MOMENTS", 1));
     println!("seed {seed}, {count} moments of each kind");
     let mut random = Random(seed);
     let history = History::make();

@@ -11,6 +11,7 @@ mod archiving;
 mod fetch;
 mod kill;
 mod push;
+mod receive;
 mod recovery;
 mod segments;
 mod servers;

@@ -124,3 +124,32 @@ fn a_push_without_key_or_repository_is_no_success() {
     let wrong = place.with("BACKUP_ENCRYPTION_KEY", &"ab".repeat(32));
     wrong.run(&["wal", "push", &path]).fails(2, "key.wrong", "does not belong");
 }
+
+#[test]
+fn what_was_taken_along_is_believed_only_while_nothing_has_changed() {
+    let place = place();
+    for number in 3..7 {
+        write(&place, 1, number);
+        ready(&place, 1, number);
+    }
+    push(&place, &name(1, 3).to_string()).succeeds();
+    let notes = |place: &Place| {
+        let directories = fs::read_dir(place.path("pg_wal/chronavault-spool")).unwrap();
+        directories.map(|entry| fs::read_dir(entry.unwrap().path()).unwrap().count()).sum::<usize>()
+    };
+    assert_eq!(notes(&place), 3);
+    // Another file under the same name.
+    fs::write(place.path("pg_wal").join(name(1, 4).to_string()), wal(1, 4, 9)).unwrap();
+    push(&place, &name(1, 4).to_string()).fails(1, "wal.differs", "");
+    // The object has gone.
+    fs::remove_file(object(&place, 1, &format!("{}.wal", name(1, 5)))).unwrap();
+    push(&place, &name(1, 5).to_string()).succeeds();
+    assert!(object(&place, 1, &format!("{}.wal", name(1, 5))).exists());
+    // Its head is damaged.
+    let file = object(&place, 1, &format!("{}.wal", name(1, 6)));
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[200] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    push(&place, &name(1, 6).to_string()).fails(1, "object.changed", "");
+    assert_eq!(notes(&place), 1, "notes about what the server has passed are gone");
+}

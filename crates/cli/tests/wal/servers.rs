@@ -25,14 +25,19 @@ impl Archived {
     pub(crate) fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let command = format!("{} wal push %p", words(directory.path()));
+        Self::with(directory, &[("archive_mode", "on"), ("archive_command", &command)])
+    }
+
+    /// Starts a server that archives nothing by itself.
+    pub(crate) fn without_command(settings: &[(&str, &str)]) -> Self {
+        Self::with(TempDir::new().unwrap(), settings)
+    }
+
+    fn with(directory: TempDir, settings: &[(&str, &str)]) -> Self {
         let cluster = Cluster::replicating(|options| {
-            for (name, value) in [
-                ("archive_mode", "on"),
-                ("archive_command", &command),
-                ("wal_keep_size", "2GB"),
-                ("max_wal_size", "1GB"),
-            ] {
-                options.settings.push((name.to_owned(), value.to_owned()));
+            let usual = [("wal_keep_size", "2GB"), ("max_wal_size", "1GB")];
+            for (name, value) in usual.iter().chain(settings) {
+                options.settings.push(((*name).to_owned(), (*value).to_owned()));
             }
         });
         let archived = Self { cluster, directory };
@@ -53,9 +58,15 @@ impl Archived {
 
     /// Runs the binary as the account of the server, in its directory.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        Said::from(self.program(arguments).output().unwrap())
+    }
+
+    /// The binary, ready to run.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(PROGRAM);
         command.args(words(self.directory.path()).split(' ').skip(1)).args(arguments).env_clear();
-        Said::from(command.current_dir(self.cluster.sandbox().data_directory()).output().unwrap())
+        command.current_dir(self.cluster.sandbox().data_directory());
+        command
     }
 
     /// A program that runs as the account of the server.
@@ -96,6 +107,12 @@ impl Archived {
             ["-h", &socket, "-p", &port, "-U", "postgres", "-D", &path, "-X", "none", "-c", "fast"];
         let output = self.postgres("pg_basebackup", &[&arguments[..], &["--no-manifest"]].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Copies a data directory.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        let status = self.command("cp").arg("-a").arg(self.path(from)).arg(self.path(to)).status().unwrap();
+        assert!(status.success());
     }
 
     fn socket(&self) -> (String, String) {

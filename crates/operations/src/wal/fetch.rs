@@ -72,7 +72,7 @@ pub fn fetch_wal(
         return Ok(FetchReport { fetched, wants_prefetch: false });
     };
     let spool = Spool::beside(&request.target, request.system, repository);
-    if request.ahead > 0 && spool.take(segment, &request.target, &archive) {
+    if request.ahead > 0 && spool.take(segment, &request.target, &archive, request.threads) {
         let wants_prefetch = wants_prefetch(&spool, segment, request.ahead);
         return Ok(FetchReport { fetched: Fetched::FromSpool, wants_prefetch });
     }
@@ -81,7 +81,11 @@ pub fn fetch_wal(
         let wants_prefetch = most > 0 && wants_prefetch(&spool, segment, most);
         return Ok(FetchReport { fetched: Fetched::FromArchive, wants_prefetch });
     }
-    let fetched = fetch_end(&archive, segment, request, context)?;
+    let mut fetched = fetch_end(&archive, segment, request, context)?;
+    // Its pieces go when it becomes whole, and that may have been in between.
+    if fetched == Fetched::Absent && fetch_as(&archive, request.name, request, context)?.is_some() {
+        fetched = Fetched::FromArchive;
+    }
     Ok(FetchReport { fetched, wants_prefetch: false })
 }
 

@@ -4,7 +4,7 @@
 //! are taken along, several at the same time; when one of them fails, the server asks for it again and learns why.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::Duration;
 use model::{SEGMENT_HEADER_BYTES, SegmentHeader, SystemId, WalName, WalSegmentName};
 use repository::{Repository, Stored, WAL_TEXT_BYTES_MAX, WalArchive, WalOptions, WalSource};
 
+use super::acknowledged::Acknowledged;
 use super::{WalError, ahead, cluster};
 use crate::context::elapsed;
 use crate::{Context, Error};
@@ -44,7 +45,7 @@ pub struct PushReport {
     pub name: WalName,
     /// The cluster.
     pub system: SystemId,
-    /// Whether it is new.
+    /// Whether it is new. One that was taken along before, and whose file is untouched since, is not compared once more.
     pub stored: Stored,
     /// Its length in bytes.
     pub bytes: u64,
@@ -79,16 +80,25 @@ pub fn push_wal(
         (None, None) => cluster::system_of(&request.path)?,
     };
     let archive = repository.wal(system);
-    let next = match (name, &header) {
-        // What was taken along before is only compared, and so would be what comes next.
-        (WalName::Segment(segment), Some(header)) if archive.head(name)?.is_none() => {
-            let most = ahead(request.ahead, header.segment_size.bytes(), request.threads);
-            ready_after(&request.path, segment, most)
-        }
-        _ => VecDeque::new(),
-    };
+    let notes = Acknowledged::beside(&request.path, system, repository);
     let first = First { name, header, file: &file, path: &request.path };
-    let pushed = push_all(&archive, request, &first, next, context)?;
+    let pushed = match (name, &header) {
+        (WalName::Segment(segment), Some(header)) => {
+            let is_there = archive.head(name)?.is_some();
+            let pushed = if is_there && notes.holds(segment, &file.metadata) {
+                Pushed { stored: Stored::Same, ahead: Vec::new(), failed_ahead: None }
+            } else {
+                // What comes after a segment that is there was taken along with it, as far as it was ready.
+                let most = if is_there { 0 } else { request.ahead };
+                let most = ahead(most, header.segment_size.bytes(), request.threads);
+                let next = ready_after(&request.path, segment, most);
+                push_all(&archive, request, &first, next, &notes, context)?
+            };
+            notes.forget(segment);
+            pushed
+        }
+        _ => push_all(&archive, request, &first, VecDeque::new(), &notes, context)?,
+    };
     Ok(PushReport {
         name,
         system,
@@ -121,6 +131,7 @@ fn push_all(
     request: &PushRequest,
     first: &First<'_>,
     next: VecDeque<WalSegmentName>,
+    notes: &Acknowledged,
     context: &Context<'_>,
 ) -> Result<Pushed, Error> {
     let threads = if next.is_empty() { request.threads } else { 1 };
@@ -129,7 +140,7 @@ fn push_all(
     let work = || {
         while let Some(segment) = Queue::take(&queue) {
             let path = request.path.with_file_name(segment.to_string());
-            let result = push_ahead(&archive, &path, segment, context);
+            let result = push_ahead(&archive, &path, segment, notes, context);
             Queue::note(&queue, segment, result);
         }
     };
@@ -199,12 +210,15 @@ fn push_ahead(
     archive: &WalArchive,
     path: &Path,
     segment: WalSegmentName,
+    notes: &Acknowledged,
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let file = WalFile::open(path)?;
     let size = file.header(path)?.segment_size;
     let stored = archive.put_segment_from(segment, size, &file, context.now());
-    stored.map(|_| ()).map_err(|error| reading(path, error))
+    stored.map_err(|error| reading(path, error))?;
+    notes.note(segment, &file.metadata);
+    Ok(())
 }
 
 /// The same error with the file that could not be read.
@@ -218,28 +232,29 @@ fn reading(path: &Path, error: repository::Error) -> Error {
 /// A file of WAL that is being read.
 struct WalFile {
     file: File,
-    bytes: u64,
+    /// From before the first byte was read.
+    metadata: Metadata,
 }
 
 impl WalFile {
     fn open(path: &Path) -> Result<Self, WalError> {
         let open = || {
             let file = File::open(path)?;
-            let bytes = file.metadata()?.len();
-            Ok(Self { file, bytes })
+            let metadata = file.metadata()?;
+            Ok(Self { file, metadata })
         };
         open().map_err(|error| WalError::read(path, error))
     }
 
     fn header(&self, path: &Path) -> Result<SegmentHeader, WalError> {
-        let mut bytes = vec![0; SEGMENT_HEADER_BYTES.min(usize::try_from(self.bytes).unwrap_or(usize::MAX))];
+        let mut bytes = vec![0; SEGMENT_HEADER_BYTES.min(usize::try_from(self.len()).unwrap_or(usize::MAX))];
         self.read_at(0, &mut bytes).map_err(|error| WalError::read(path, error))?;
         SegmentHeader::parse(&bytes).map_err(|source| WalError::NotSegment { path: path.to_owned(), source })
     }
 
     /// All of it. One that is longer than it may be is cut behind that, and then refused for its length.
     fn text(&self, path: &Path) -> Result<Vec<u8>, WalError> {
-        let most = self.bytes.min(WAL_TEXT_BYTES_MAX + 1);
+        let most = self.len().min(WAL_TEXT_BYTES_MAX + 1);
         let mut bytes = vec![0; usize::try_from(most).unwrap_or_default()];
         self.read_at(0, &mut bytes).map_err(|error| WalError::read(path, error))?;
         Ok(bytes)
@@ -248,7 +263,7 @@ impl WalFile {
 
 impl WalSource for WalFile {
     fn len(&self) -> u64 {
-        self.bytes
+        self.metadata.len()
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

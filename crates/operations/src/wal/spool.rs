@@ -5,8 +5,8 @@
 //! what another one left behind is not seen. Nothing here ever fails a fetch; without a spool it only takes longer.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use model::{SystemId, WalName, WalSegmentName};
@@ -20,8 +20,12 @@ use crate::Error;
 const DIRECTORY: &str = "chronavault-spool";
 /// Held by whoever fetches ahead.
 const LOCK: &str = "lock";
-/// How much of a segment is read and hashed at a time, in bytes.
-const READ_BYTES: usize = 1 << 20;
+/// How much of a segment is read and hashed at a time, in bytes: little enough to be hashed before it leaves the cache of the
+/// processor.
+const READ_BYTES: usize = 256 << 10;
+
+/// Threads that hash one segment, at most.
+const MAX_HASH_THREADS: usize = 4;
 
 /// The spool of one cluster and repository.
 #[derive(Debug, Clone)]
@@ -40,11 +44,15 @@ pub(super) struct Entry {
     hash: ChunkId,
 }
 
+/// The directory beside a file of WAL that belongs to one cluster and one repository.
+pub(super) fn directory_beside(wal: &Path, system: SystemId, repository: &Repository) -> PathBuf {
+    wal.with_file_name(DIRECTORY).join(format!("{system}-{}", repository.id()))
+}
+
 impl Spool {
     /// The spool beside `target`, which need not exist.
     pub(super) fn beside(target: &Path, system: SystemId, repository: &Repository) -> Self {
-        let name = format!("{system}-{}", repository.id());
-        Self { directory: target.with_file_name(DIRECTORY).join(name) }
+        Self { directory: directory_beside(target, system, repository) }
     }
 
     /// Makes the directory, for its owner only.
@@ -63,11 +71,17 @@ impl Spool {
 
     /// Moves a segment out of the spool to `target`. Returns whether it did; where the bytes are not what they should be, the file
     /// goes.
-    pub(super) fn take(&self, name: WalSegmentName, target: &Path, archive: &WalArchive) -> bool {
+    pub(super) fn take(
+        &self,
+        name: WalSegmentName,
+        target: &Path,
+        archive: &WalArchive,
+        threads: usize,
+    ) -> bool {
         let entries = self.entries();
         let Some(entry) = entries.iter().find(|entry| entry.name == name) else { return false };
         let path = self.directory.join(entry.file());
-        if Hashing::file(&path, archive).is_ok_and(|hash| hash == entry.hash) {
+        if hash_of(&path, archive, threads).is_ok_and(|hash| hash == entry.hash) {
             fs::rename(&path, target).is_ok()
         } else {
             self.remove(*entry);
@@ -152,18 +166,6 @@ impl<'a> Hashing<'a> {
         Self { archive, part: Vec::with_capacity(READ_BYTES), hashes: Vec::new() }
     }
 
-    fn file(path: &Path, archive: &WalArchive) -> io::Result<ChunkId> {
-        let mut file = File::open(path)?;
-        let mut hashing = Hashing::new(archive);
-        loop {
-            let part = (&mut file).take(READ_BYTES as u64).read_to_end(&mut hashing.part)?;
-            if part == 0 {
-                return Ok(hashing.finish());
-            }
-            hashing.close_part();
-        }
-    }
-
     fn close_part(&mut self) {
         self.hashes.extend_from_slice(&self.archive.hash(&self.part).0);
         self.part.clear();
@@ -186,6 +188,34 @@ impl<'a> Hashing<'a> {
         }
         self.archive.hash(&self.hashes)
     }
+}
+
+/// The hash of a file, of which each thread reads a part.
+fn hash_of(path: &Path, archive: &WalArchive, threads: usize) -> io::Result<ChunkId> {
+    let file = &File::open(path)?;
+    let bytes = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let parts = bytes.div_ceil(READ_BYTES);
+    let share = parts.div_ceil(threads.clamp(1, MAX_HASH_THREADS)).max(1);
+    let hashes = std::thread::scope(|scope| {
+        let hash_some = |first: usize| {
+            let (mut buffer, mut hashes) = (Vec::new(), Vec::new());
+            for part in first..(first + share).min(parts) {
+                let start = part * READ_BYTES;
+                buffer.resize(READ_BYTES.min(bytes - start), 0);
+                file.read_exact_at(&mut buffer, start as u64)?;
+                hashes.extend_from_slice(&archive.hash(&buffer).0);
+            }
+            Ok::<_, io::Error>(hashes)
+        };
+        let threads: Vec<_> =
+            (share..parts).step_by(share).map(|first| scope.spawn(move || hash_some(first))).collect();
+        let mut hashes = hash_some(0)?;
+        for thread in threads {
+            hashes.extend(crate::crew::join(thread)?);
+        }
+        Ok::<_, io::Error>(hashes)
+    })?;
+    Ok(archive.hash(&hashes))
 }
 
 /// Writes and hashes.

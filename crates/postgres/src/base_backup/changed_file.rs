@@ -2,7 +2,9 @@
 //!
 //! A member `INCREMENTAL.<name>` is a header, padded to a whole block when blocks follow, and the blocks:
 //!
-//!     magic u32 | number of blocks u32 | truncation length u32 | block number u32 …
+//! ```text
+//! magic u32 | number of blocks u32 | truncation length u32 | block number u32 …
+//! ```
 //!
 //! Blocks below the truncation length that are not there are as in the earlier backup, or zero where that has none. From it on,
 //! blocks that are not there are zero. So the file ends at the truncation length or behind the last block, whichever is later.

@@ -34,6 +34,8 @@ const HISTORY_LIMIT: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct ReplicationClient {
     client: Client,
+    /// The database of the options with which it was made.
+    database: String,
 }
 
 /// What `IDENTIFY_SYSTEM` says.
@@ -50,9 +52,10 @@ pub struct SystemIdentity {
 impl ReplicationClient {
     /// Connects as `options` say, whatever their database is.
     pub fn connect(options: &ConnectOptions) -> Result<Self, ReplicationError> {
+        let database = options.database().to_owned();
         let options = options.with_database(DATABASE);
         match connect::connect(&options, Purpose::Replication) {
-            Ok(client) => Ok(Self { client }),
+            Ok(client) => Ok(Self { client, database }),
             Err(error) => {
                 let host = refusing_host(&error).unwrap_or_default();
                 Err(About { host: &host, user: options.user(), slot: None }.classify(error))
@@ -73,6 +76,11 @@ impl ReplicationClient {
     /// Host and port, or the socket.
     pub fn host(&self) -> &str {
         self.client.host()
+    }
+
+    /// How to open a session for SQL with the same server.
+    pub fn sql_options(&self) -> ConnectOptions {
+        self.client.options().with_database(&self.database)
     }
 
     /// The process id of the WAL sender.

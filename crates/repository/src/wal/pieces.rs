@@ -76,17 +76,22 @@ impl WalArchive {
         Ok(pieces.len())
     }
 
-    /// How far the pieces of a segment go; nothing when it has none. Only their heads are read.
+    /// How far the pieces of a segment go; nothing when it has none, or when they go while it is read: the segment has become whole.
+    /// Only their heads are read.
     ///
     /// Store calls: 1 list, and 1 size and 1 range for each piece.
     ///
     /// # Errors
     /// [`Error::Damaged`].
     pub fn unfinished(&self, segment: WalSegmentName) -> Result<Option<Unfinished>, Error> {
+        nothing_if_gone(self.read_heads(segment))
+    }
+
+    fn read_heads(&self, segment: WalSegmentName) -> Result<Option<Unfinished>, Error> {
         let mut found: Option<Unfinished> = None;
         for (offset, key) in self.pieces(segment)? {
             let end = found.as_ref().map_or(0, |found| found.bytes);
-            // Deleted since it was listed: the segment has become whole.
+            // Deleted since it was listed.
             let Some(head) = read_head(&self.repository, &key)? else { return Ok(None) };
             if offset > end {
                 break;
@@ -96,13 +101,18 @@ impl WalArchive {
         Ok(found)
     }
 
-    /// The bytes of a segment from its start as far as its pieces go without a gap; nothing when it has none. Memory: the bytes.
+    /// The bytes of a segment from its start as far as its pieces go without a gap; nothing when it has none, or when they go while
+    /// it is read: the segment has become whole. Memory: the bytes.
     ///
     /// Store calls: 1 list, and for each piece 1 size and 1 range for every 8 MiB.
     ///
     /// # Errors
     /// [`Error::Damaged`], also when pieces overlap and contradict each other.
     pub fn join_pieces(&self, segment: WalSegmentName) -> Result<Option<(Unfinished, Vec<u8>)>, Error> {
+        nothing_if_gone(self.join(segment))
+    }
+
+    fn join(&self, segment: WalSegmentName) -> Result<Option<(Unfinished, Vec<u8>)>, Error> {
         let mut joined: Vec<u8> = Vec::new();
         let mut found: Option<Unfinished> = None;
         for (offset, key) in self.pieces(segment)? {
@@ -133,6 +143,14 @@ impl WalArchive {
             _ => None,
         });
         Ok(pieces.collect())
+    }
+}
+
+/// A piece that went away between two calls is no damage: pieces are deleted once their segment is whole.
+fn nothing_if_gone<T>(result: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Err(Error::Damaged(problem)) if problem.kind == ProblemKind::Missing => Ok(None),
+        other => other,
     }
 }
 

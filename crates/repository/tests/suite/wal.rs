@@ -2,10 +2,13 @@
 //! docs/format.md, section 13, are here under their names.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chronavault_repository::{Error, ProblemKind, Repository, Stored, WalArchive, WalOptions};
 use model::{Lsn, SegmentMismatch, SegmentSize, SystemId, WalName, WalSegmentName};
-use storage::{Calls, Effect, Fault, Faulty, Key, MemoryStore, Operation, Recording, Store};
+use storage::{
+    Calls, Created, Effect, Fault, Faulty, Key, Listed, MemoryStore, Operation, Recording, Store, StoreError,
+};
 
 use crate::ledger::{holder, in_memory, now};
 use crate::segments::{SYSTEM, segment, segment_of, timeline, wal};
@@ -224,6 +227,75 @@ fn pieces_that_contradict_each_other_are_refused() {
     for (offset, length) in [(0, 0), (1 << 20, 1), (100, 1 << 20), (u32::MAX, 1)] {
         let refused = archive.put_piece(name, small, offset, &vec![1; length], now());
         assert!(matches!(refused, Err(Error::WalLength { .. })), "{offset}, {length}");
+    }
+}
+
+/// A store from which a piece goes between its size and its bytes, at one of the reads.
+#[derive(Debug)]
+struct Vanishing(MemoryStore, AtomicUsize);
+
+impl Store for Vanishing {
+    fn put(&self, key: &Key, bytes: &[u8]) -> Result<Created, StoreError> {
+        self.0.put(key, bytes)
+    }
+
+    fn settle(&self, key: &Key) -> Result<(), StoreError> {
+        self.0.settle(key)
+    }
+
+    fn replace(&self, key: &Key, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.replace(key, bytes)
+    }
+
+    fn get(&self, key: &Key, limit: u64) -> Result<Vec<u8>, StoreError> {
+        self.0.get(key, limit)
+    }
+
+    fn read_range(&self, key: &Key, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
+        if key.as_str().contains(".piece") && self.1.fetch_sub(1, Ordering::Relaxed) == 0 {
+            self.0.delete(key)?;
+        }
+        self.0.read_range(key, offset, buffer)
+    }
+
+    fn size(&self, key: &Key) -> Result<Option<u64>, StoreError> {
+        self.0.size(key)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.0.list(prefix)
+    }
+
+    fn delete(&self, key: &Key) -> Result<bool, StoreError> {
+        self.0.delete(key)
+    }
+
+    fn free_space(&self) -> Result<Option<u64>, StoreError> {
+        self.0.free_space()
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+#[test]
+fn pieces_that_go_while_they_are_read_are_no_damage() {
+    let bytes = wal(1, 3, SIZE, 0);
+    for joins in [false, true] {
+        for read in 0..2 {
+            let (memory, _) = in_memory();
+            let store = Arc::new(Vanishing(memory, AtomicUsize::new(read)));
+            let archive = Repository::open(store, &holder()).unwrap().wal(SYSTEM);
+            let name = segment(1, 3);
+            archive.put_piece(name, SIZE, 0, &bytes[..9000], now()).unwrap();
+            archive.put_piece(name, SIZE, 9000, &bytes[9000..20_000], now()).unwrap();
+            if joins {
+                assert!(archive.join_pieces(name).unwrap().is_none());
+            } else {
+                assert_eq!(archive.unfinished(name).unwrap(), None);
+            }
+        }
     }
 }
 

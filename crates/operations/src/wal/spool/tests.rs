@@ -79,10 +79,10 @@ fn a_segment_goes_in_and_comes_out_once() {
     let modes = [&scene.directory.path().join(DIRECTORY), &scene.spool.directory, &scene.file(3)]
         .map(|path| fs::metadata(path).unwrap().permissions().mode() & 0o7777);
     assert_eq!(modes, [0o700, 0o700, 0o600]);
-    assert!(scene.spool.take(name(3), &scene.target(), &scene.archive));
+    assert!(scene.spool.take(name(3), &scene.target(), &scene.archive, 2));
     assert!(fs::read(scene.target()).unwrap() == wal(3));
-    assert!(!scene.spool.take(name(3), &scene.target(), &scene.archive));
-    assert!(!scene.spool.take(name(5), &scene.target(), &scene.archive));
+    assert!(!scene.spool.take(name(3), &scene.target(), &scene.archive, 2));
+    assert!(!scene.spool.take(name(5), &scene.target(), &scene.archive, 2));
     assert!(fs::read(scene.target()).unwrap() == wal(3), "what is not there changes nothing");
     assert_eq!(fs::read_dir(&scene.spool.directory).unwrap().count(), 1, "nothing half written is left");
 }
@@ -104,7 +104,7 @@ fn no_wrong_byte_comes_out() {
         let mut bytes = fs::read(&file).unwrap();
         damage(&mut bytes);
         fs::write(&file, bytes).unwrap();
-        assert!(!scene.spool.take(name(3), &scene.target(), &scene.archive), "{number}");
+        assert!(!scene.spool.take(name(3), &scene.target(), &scene.archive, 2), "{number}");
         assert!(!scene.target().exists() && !file.exists(), "{number}");
     }
     // One segment under the name of another, hash and all, is still the other: the hash is in the name, so both go together.
@@ -113,7 +113,7 @@ fn no_wrong_byte_comes_out() {
     scene.spool.put(name(3), [1; 8], &scene.archive).unwrap();
     scene.spool.put(name(4), [1; 8], &scene.archive).unwrap();
     fs::copy(scene.file(4), scene.file(3)).unwrap();
-    assert!(!scene.spool.take(name(3), &scene.target(), &scene.archive));
+    assert!(!scene.spool.take(name(3), &scene.target(), &scene.archive, 2));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn what_another_cluster_or_repository_left_is_not_seen() {
     scene.spool.put(name(3), [1; 8], &scene.archive).unwrap();
     let other = Spool::beside(&scene.target(), SystemId(78), &scene.repository);
     assert_eq!(other.entries(), []);
-    assert!(!other.take(name(3), &scene.target(), &scene.archive));
+    assert!(!other.take(name(3), &scene.target(), &scene.archive, 2));
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
     let store = Arc::new(MemoryStore::new());
     let repository = Repository::init(store, &HolderKey::new([7; 32]), now, &|bytes| bytes.fill(6)).unwrap();

@@ -79,7 +79,7 @@ pub enum ReplicationError {
         #[source]
         source: Error,
     },
-    /// WAL that was asked for is not there any more, or the slot that kept it was given up.
+    /// WAL that was asked for is not there any more.
     #[error("WAL that was asked for is not on {host} any more")]
     WalGone {
         /// Host and port, or socket.
@@ -132,8 +132,7 @@ impl About<'_> {
             ("42710", Some(slot)) => ReplicationError::SlotExists { slot, source },
             ("42704", Some(slot)) => ReplicationError::NoSlot { slot, source },
             ("55006", Some(slot)) => ReplicationError::SlotInUse { slot, source },
-            // A slot that was given up (55000), or a segment that is gone (58P01).
-            ("58P01", _) | ("55000", Some(_)) => ReplicationError::WalGone { host, source },
+            ("58P01", _) => ReplicationError::WalGone { host, source },
             _ => source.into(),
         }
     }

@@ -1,0 +1,111 @@
+//! `wal receive`: WAL from a server into the archive, until somebody says stop.
+
+use std::time::Instant;
+
+use model::Lsn;
+use operations::ReceiveRequest;
+use operations::postgres::SlotName;
+use serde::Serialize;
+
+use crate::args::{BackupArgs, WalReceiveArgs};
+use crate::catalogue::{Code, needs_person};
+use crate::connection;
+use crate::failure::{Failure, sentence};
+use crate::opening;
+use crate::screen::{Answer, Notice};
+use crate::session::Session;
+use crate::surroundings::Surroundings;
+use crate::wording;
+
+/// What a source is called when nobody named it.
+const DEFAULT_SOURCE: &str = "cluster";
+/// What the name of a slot begins with, before that of the source.
+const SLOT_PREFIX: &str = "chronavault_";
+/// Bytes of the longest name of a slot.
+const SLOT_LIMIT: usize = 63;
+
+#[derive(Serialize)]
+struct Body {
+    source: String,
+    slot: String,
+    received_bytes: u64,
+    segments: u64,
+    pieces: u64,
+    interruptions: u64,
+    archived_to: Option<Lsn>,
+    duration_ms: u64,
+    warnings: Vec<Notice>,
+}
+
+pub(in crate::commands) fn run(args: &WalReceiveArgs, session: Session) -> Result<Answer, Failure> {
+    let started = Instant::now();
+    let screen = session.screen;
+    let settings = session.settings()?;
+    let source = settings.source(args.source.as_deref())?;
+    let name = source.name.unwrap_or_else(|| DEFAULT_SOURCE.to_owned());
+    let mut connection = connection::parse(&settings.environment, &source.url, &source.origin)?;
+    if let Some(name) = &args.application_name {
+        connection = connection.with_application_name(name);
+    }
+    let request = ReceiveRequest {
+        source: connection,
+        slot: args.slot.clone().map_or_else(|| default_slot(&name), Ok)?,
+        flush_interval: args.flush_interval,
+        synchronous: args.synchronous,
+        compression: settings.backup(&BackupArgs::default())?.compression,
+    };
+    let repository = opening::repository(&settings)?;
+    let surroundings = Surroundings::new(screen, &settings)?;
+    surroundings.reporter.expect_wal();
+    let received = operations::receive_wal(&repository, &request, &surroundings.context());
+    surroundings.reporter.finish();
+    // It ends because somebody asked it to; an error is one all the same.
+    let report = received.map_err(Failure::from)?;
+    let warnings = surroundings.reporter.take_warnings();
+    let body = Body {
+        source: name,
+        slot: request.slot.to_string(),
+        received_bytes: report.received_bytes,
+        segments: report.segments,
+        pieces: report.pieces,
+        interruptions: report.interruptions,
+        archived_to: report.archived_to,
+        duration_ms: wording::millis(started.elapsed()),
+        warnings: warnings.iter().map(Notice::from).collect(),
+    };
+    let text = match report.archived_to {
+        Some(position) => {
+            format!("archived up to {position}: {}", wording::count(report.segments, "segment"))
+        }
+        None => "nothing was received".to_owned(),
+    };
+    Ok(Answer::new(text, &body)?.needing_person(warnings.iter().any(needs_person)))
+}
+
+/// The slot of a source: its name with what a slot cannot be called by replaced.
+fn default_slot(source: &str) -> Result<SlotName, Failure> {
+    let letters = source.chars().map(|letter| match letter.to_ascii_lowercase() {
+        letter @ ('a'..='z' | '0'..='9') => letter,
+        _ => '_',
+    });
+    let name: String = SLOT_PREFIX.chars().chain(letters).take(SLOT_LIMIT).collect();
+    name.parse().map_err(|error| Failure::new(Code::Internal, sentence(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_has_a_slot() {
+        for (source, slot) in [
+            ("books", "chronavault_books"),
+            ("Books-2026 (old)", "chronavault_books_2026__old_"),
+            ("Bücher", "chronavault_b_cher"),
+            ("", "chronavault_"),
+        ] {
+            assert_eq!(default_slot(source).unwrap().as_str(), slot);
+        }
+        assert_eq!(default_slot(&"x".repeat(100)).unwrap().as_str().len(), SLOT_LIMIT);
+    }
+}

@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// Write a backup as plain SQL or as an archive for pg_restore.
     #[command(after_help = examples::EXPORT)]
     Export(ExportArgs),
+    /// Remove backups that expired, and what nothing needs any more.
+    #[command(after_help = examples::PRUNE)]
+    Prune(PruneArgs),
     /// Archive WAL, fetch it for a recovery, and show to which moments can be recovered.
     #[command(subcommand, after_help = examples::WAL, arg_required_else_help = true)]
     Wal(WalCommand),
@@ -247,6 +250,23 @@ pub(crate) struct ExportArgs {
     /// Write to FILE (readable by its owner only) instead of standard output. The file is not encrypted.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// `prune`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PruneArgs {
+    /// Say what would go and what stays, and why; remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Keep backups for N days [environment: BACKUP_RETENTION_DAYS; default: 30].
+    #[arg(long, value_name = "N")]
+    pub(crate) days: Option<u64>,
+    /// Keep WAL so that clusters can be recovered to every moment of the last N days [default: as backups].
+    #[arg(long, value_name = "N")]
+    pub(crate) wal_days: Option<u64>,
+    /// Free what lies in trash/ and what goes now at once, instead of after 72 hours.
+    #[arg(long)]
+    pub(crate) empty_trash: bool,
 }
 
 /// `doctor`.

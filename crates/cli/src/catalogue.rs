@@ -111,6 +111,9 @@ codes! {
     ObjectVanished = "object.vanished", Failed,
         "Find out what deletes packs of the repository while a backup runs, then run the backup again.";
 
+    BackupAbandoned = "backup.abandoned", Failed,
+        "Run the backup again, and `chronavault prune` not beside it: it takes a backup of more than a day for one that was killed.";
+
     // The store.
     StorageFull = "storage.full", Failed,
         "Make room or raise the quota and run the command again; what was there before is untouched.";

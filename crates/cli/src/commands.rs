@@ -11,6 +11,7 @@ mod export;
 mod init;
 mod list;
 mod man;
+mod prune;
 mod restore;
 mod restore_cluster;
 mod show;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Verify(args) => verify::run(&args, session),
         Command::Restore(args) => restore::run(&args, session),
         Command::Export(args) => export::run(&args, session),
+        Command::Prune(args) => prune::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),

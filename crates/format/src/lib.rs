@@ -10,6 +10,7 @@ mod container;
 mod error;
 mod head;
 mod identity;
+mod intent;
 mod key;
 mod keyring;
 mod list;
@@ -30,6 +31,7 @@ pub use container::{
 pub use error::FormatError;
 pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
 pub use identity::{ChunkId, Commitment, PackId, ParseHexError, RepositoryId, Sha256, SlotId};
+pub use intent::{INTENT_VERSION, Intent};
 pub use key::{HolderKey, KEY_BYTES, ParseKeyError, RootKey, Secrets};
 pub use keyring::Keyring;
 pub use list::{LIST_ENTRIES_MAX, ListEntry, Place, decode_list, encode_list};

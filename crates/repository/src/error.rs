@@ -98,6 +98,12 @@ pub enum Error {
         /// The key of the pack.
         key: String,
     },
+    /// Somebody took a backup that was being written for abandoned.
+    #[error("{key} went away while the backup was being written, so packs of it may be gone")]
+    IntentVanished {
+        /// The key of its intent.
+        key: String,
+    },
     /// A stream or one of its parts was opened but never finished, so that the backup cannot be committed.
     #[error("stream {stream:?} is not finished")]
     Unfinished {

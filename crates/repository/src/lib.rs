@@ -10,8 +10,10 @@ mod cache;
 mod catalog;
 mod check;
 mod error;
+mod intents;
 mod lists;
 mod proofs;
+mod prune;
 mod random;
 mod reader;
 mod records;
@@ -28,7 +30,12 @@ pub use format::{
     ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
     WAL_TEXT_BYTES_MAX,
 };
+pub use intents::INTENT_ABANDONED_AFTER;
 pub use proofs::ProofEntry;
+pub use prune::{
+    Objects, OnPrune, PacksLeft, PlannedBackup, PlannedPacks, PlannedWal, PrunePlan, PruneProgress,
+    PruneReport, Removed, SegmentRange, TRASH_KEPT,
+};
 pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};
 pub use wal::{

@@ -68,6 +68,8 @@ pub(crate) struct BackupTable {
     pub(crate) verification: Option<bool>,
     /// As `BACKUP_RETENTION_DAYS`.
     pub(crate) retention_days: Option<u64>,
+    /// As `--wal-days`.
+    pub(crate) wal_days: Option<u64>,
     /// As `BACKUP_INTERVAL_HOURS`.
     pub(crate) interval_hours: Option<u64>,
     /// As `--jobs`.

@@ -1,0 +1,10 @@
+//! Pruning, by a clock of our own.
+
+mod damage;
+mod gate;
+mod interruption;
+mod order;
+mod race;
+mod scene;
+mod writers;
+mod year;

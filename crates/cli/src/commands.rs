@@ -4,10 +4,12 @@
 mod backup;
 mod backup_cluster;
 mod completions;
+mod delete;
 mod demo;
 mod describe;
 mod doctor;
 mod export;
+mod hold;
 mod init;
 mod list;
 mod man;
@@ -34,6 +36,8 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Restore(args) => restore::run(&args, session),
         Command::Export(args) => export::run(&args, session),
         Command::Prune(args) => prune::run(&args, session),
+        Command::Delete(args) => delete::run(&args, session),
+        Command::Hold(args) => hold::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),

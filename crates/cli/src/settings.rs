@@ -4,6 +4,7 @@
 //! from. Values that may hold a secret are never part of an error.
 
 mod file;
+mod retention;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,7 @@ use std::time::Duration;
 
 pub(crate) use file::SettingsFile;
 
-use model::RetentionPolicy;
-
-use crate::args::{BackupArgs, GlobalArgs, MaxSizePolicy, PruneArgs};
+use crate::args::{BackupArgs, GlobalArgs, MaxSizePolicy};
 use crate::catalogue::Code;
 use crate::environment::{ENCRYPTION_KEY, Environment};
 use crate::failure::Failure;
@@ -79,22 +78,6 @@ pub(crate) struct BackupSettings {
     pub(crate) lock_timeout: Duration,
 }
 
-/// How long things are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RetentionSettings {
-    /// Days for which backups are kept.
-    pub(crate) days: u32,
-    /// Days to whose every moment clusters can be recovered.
-    pub(crate) wal_days: u32,
-}
-
-impl RetentionSettings {
-    /// The same for whoever decides what goes.
-    pub(crate) fn policy(self) -> RetentionPolicy {
-        RetentionPolicy { days: self.days, wal_days: self.wal_days }
-    }
-}
-
 impl Default for BackupSettings {
     fn default() -> Self {
         Self {
@@ -119,9 +102,10 @@ impl Settings {
         let root = root(flags, &from)?;
         let key = key_source(flags, &from)?;
         let backup = &file.content.backup;
-        let days = Number { flag: None, variable: "BACKUP_RETENTION_DAYS", file: backup.retention_days };
+        let days =
+            Number { flag: None, variable: "BACKUP_RETENTION_DAYS", file: file.content.retention.days };
         let hours = Number { flag: None, variable: "BACKUP_INTERVAL_HOURS", file: backup.interval_hours };
-        let retention_days = from.number("backup.retention_days", &days, DAYS)?.unwrap_or(RETENTION_DAYS);
+        let retention_days = from.number("retention.days", &days, DAYS)?.unwrap_or(RETENTION_DAYS);
         let interval_hours =
             from.number("backup.interval_hours", &hours, 1..=8_784)?.unwrap_or(INTERVAL_HOURS);
         let sandbox_directory = backup
@@ -164,17 +148,6 @@ impl Settings {
             large_table_bytes: large * 1_000_000,
             lock_timeout: Duration::from_secs(timeout),
         })
-    }
-
-    /// How long things are kept.
-    pub(crate) fn retention(&self, flags: &PruneArgs) -> Result<RetentionSettings, Failure> {
-        let from = Layers { environment: &self.environment, file: &self.file };
-        let days = only(flags.days.map(|n| ("--days", n)), None);
-        let days = from.number("", &days, DAYS)?.unwrap_or(self.retention_days);
-        let wal = only(flags.wal_days.map(|n| ("--wal-days", n)), self.file.content.backup.wal_days);
-        let wal_days = from.number("backup.wal_days", &wal, DAYS)?.unwrap_or(days);
-        let number = |days| u32::try_from(days).unwrap_or(u32::MAX);
-        Ok(RetentionSettings { days: number(days), wal_days: number(wal_days) })
     }
 
     /// How many connections to use at the same time.

@@ -9,6 +9,7 @@ mod codec;
 mod container;
 mod error;
 mod head;
+mod hold;
 mod identity;
 mod intent;
 mod key;
@@ -30,6 +31,7 @@ pub use container::{
 };
 pub use error::FormatError;
 pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
+pub use hold::{HOLD_VERSION, Hold};
 pub use identity::{ChunkId, Commitment, PackId, ParseHexError, RepositoryId, Sha256, SlotId};
 pub use intent::{INTENT_VERSION, Intent};
 pub use key::{HolderKey, KEY_BYTES, ParseKeyError, RootKey, Secrets};

@@ -29,6 +29,8 @@ pub enum ObjectKey {
     Intent(BackupId),
     /// `intents/prune-<name>.json`
     PruneIntent(String),
+    /// `holds/<backup-id>/<name>.json`
+    Hold(BackupId, String),
 }
 
 impl ObjectKey {
@@ -60,6 +62,11 @@ impl ObjectKey {
                 None => name.parse().ok().map(Self::Intent),
             };
         }
+        if let Some(rest) = key.strip_prefix("holds/") {
+            let (backup, name) = rest.split_once('/')?;
+            let name = name.strip_suffix(".json").filter(|name| is_dated_name(name))?;
+            return Some(Self::Hold(backup.parse().ok()?, name.to_owned()));
+        }
         let parse = |suffix| key.strip_suffix(suffix)?.parse().ok();
         parse(".manifest").map(Self::Manifest).or_else(|| parse(".sha256").map(Self::Checksum))
     }
@@ -76,6 +83,7 @@ impl ObjectKey {
             Self::Wal(..) => "WAL object",
             Self::WalPiece(..) => "piece of a WAL segment",
             Self::Intent(_) | Self::PruneIntent(_) => "intent",
+            Self::Hold(..) => "hold",
         }
     }
 }
@@ -118,6 +126,7 @@ impl fmt::Display for ObjectKey {
             }
             Self::Intent(id) => write!(f, "intents/{id}.json"),
             Self::PruneIntent(name) => write!(f, "intents/prune-{name}.json"),
+            Self::Hold(id, name) => write!(f, "holds/{id}/{name}.json"),
         }
     }
 }
@@ -136,7 +145,8 @@ mod tests {
             ObjectKey::Manifest(backup.clone()),
             ObjectKey::Checksum(backup.clone()),
             ObjectKey::Proof(backup.clone(), "2026-11-23-120000-abc123".to_owned()),
-            ObjectKey::Intent(backup),
+            ObjectKey::Intent(backup.clone()),
+            ObjectKey::Hold(backup, "2026-11-23-120000-abc123".to_owned()),
             ObjectKey::PruneIntent("2026-11-23-120000-abc123".to_owned()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF".parse().unwrap()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.partial".parse().unwrap()),

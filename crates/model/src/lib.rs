@@ -36,9 +36,9 @@ pub use recovery_window::{
     SegmentState, recoverability,
 };
 pub use retention::{
-    BackupVerdict, EXPIRING_AT_ONCE, Fate, Halt, Kept, RetentionPlan, RetentionPolicy, Standing,
-    StoredBackup, StoredCluster, StoredTimeline, StoredWal, WalCut, WalFate, WalKept, WalVerdict,
-    plan_retention,
+    BackupVerdict, EXPIRING_AT_ONCE, Fate, Halt, Kept, RetentionPlan, RetentionPolicies, RetentionPolicy,
+    Standing, StoredBackup, StoredCluster, StoredTimeline, StoredWal, WalCut, WalFate, WalKept, WalVerdict,
+    plan_removal, plan_retention, superseded_failures,
 };
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
 pub use segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError, SegmentMismatch};

@@ -133,14 +133,29 @@ pub(super) const PRUNE: &str = "\
 Examples:
   chronavault prune --dry-run
   chronavault prune
-  chronavault prune --days 60 --wal-days 7
+  chronavault prune --days 14 --keep-weekly 8 --keep-monthly 12 --wal-days 7
+  chronavault prune --failed
 
-What always stays: backups younger than the days to keep; the newest proven backup of each source and kind, and the newest \
+What always stays: backups younger than the days to keep, and what --keep-… names; backups that are held; the newest proven backup of each source and kind, and the newest \
 that has not failed; everything of a source whose newest backup failed its verification; and what it takes to recover a \
 cluster to every moment of the last days of WAL. Nothing goes while the clock looks wrong: when a backup is from the \
-future, or when more than half of the backups of a source would go, and more than three.
+future, or when more than half of the backups of a source would go, and more than three; --limit lets them.
 
 What goes lies in trash/ of the repository for 72 hours. To bring a prune back: cd REPOSITORY && cp -a trash/LOT/. .";
+
+pub(super) const DELETE: &str = "\
+Examples:
+  chronavault delete backup-2026-11-23-120000-abc123 --dry-run
+  chronavault delete backup-2026-11-23-120000-abc123 --reason 'made of the wrong database'
+
+The newest proven backup of a source and kind is not deleted, and no backup that is held. What goes lies in trash/ of the \
+repository for 72 hours; `chronavault prune --empty-trash` frees it at once.";
+
+pub(super) const HOLD: &str = "\
+Examples:
+  chronavault hold backup-2026-11-23-120000-abc123 --reason 'audit of 2026' --until 2027-04-01
+  chronavault hold
+  chronavault hold backup-2026-11-23-120000-abc123 --release";
 
 pub(super) const DOCTOR: &str = "\
 Examples:

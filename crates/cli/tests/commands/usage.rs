@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "backup",
     "list",
@@ -11,6 +11,8 @@ const COMMANDS: [&str; 13] = [
     "restore",
     "export",
     "prune",
+    "delete",
+    "hold",
     "wal",
     "doctor",
     "demo",

@@ -2,6 +2,7 @@
 
 mod damage;
 mod gate;
+mod holds;
 mod interruption;
 mod order;
 mod race;

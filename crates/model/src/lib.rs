@@ -16,6 +16,7 @@ mod recovery_target;
 mod recovery_window;
 mod retention;
 mod row_proof;
+mod schedule;
 mod segment_header;
 mod size;
 mod timeline_history;
@@ -41,6 +42,7 @@ pub use retention::{
     plan_removal, plan_retention, superseded_failures,
 };
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
+pub use schedule::{Cadence, CronExpression, Due, ParseCronError, Schedule};
 pub use segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError, SegmentMismatch};
 pub use size::ByteSize;
 pub use timeline_history::{Ancestor, Leg, ParseHistoryError, TimelineHistory};

@@ -114,6 +114,10 @@ codes! {
     BackupAbandoned = "backup.abandoned", Failed,
         "Run the backup again, and `chronavault prune` not beside it: it takes a backup of more than a day for one that was killed.";
 
+    LeaseHeld = "lease.held", Failed,
+        "Wait until it has ended. If that process was killed, the right is free at the time that is named.";
+    LeaseLost = "lease.lost", Failed,
+        "Find out why this process stood still for minutes, and let the other one finish; nothing half done counts.";
     PruneRunning = "prune.running", Failed, "Wait until the prune has ended, then run the command again.";
     DeleteRefused = "delete.refused", Failed,
         "Release a hold with `chronavault hold ID --release`; of the last proven backup, make and prove a newer one first.";

@@ -13,6 +13,7 @@ mod failure;
 mod hardening;
 mod key;
 mod opening;
+mod process;
 mod progress;
 mod recovery;
 mod screen;

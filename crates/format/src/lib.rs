@@ -14,6 +14,7 @@ mod identity;
 mod intent;
 mod key;
 mod keyring;
+mod lease;
 mod list;
 mod manifest;
 mod object_key;
@@ -36,6 +37,7 @@ pub use identity::{ChunkId, Commitment, PackId, ParseHexError, RepositoryId, Sha
 pub use intent::{INTENT_VERSION, Intent};
 pub use key::{HolderKey, KEY_BYTES, ParseKeyError, RootKey, Secrets};
 pub use keyring::Keyring;
+pub use lease::{LEASE_VERSION, Lease};
 pub use list::{LIST_ENTRIES_MAX, ListEntry, Place, decode_list, encode_list};
 pub use manifest::{
     BadPage, ExtensionRecord, FILES, FileRecord, ListPlace, LogicalRecord, MANIFEST_VERSION, Manifest,

@@ -31,6 +31,8 @@ pub enum ObjectKey {
     PruneIntent(String),
     /// `holds/<backup-id>/<name>.json`
     Hold(BackupId, String),
+    /// `leases/<right>/<generation>.json`
+    Lease(String, u64),
 }
 
 impl ObjectKey {
@@ -67,6 +69,12 @@ impl ObjectKey {
             let name = name.strip_suffix(".json").filter(|name| is_dated_name(name))?;
             return Some(Self::Hold(backup.parse().ok()?, name.to_owned()));
         }
+        if let Some(rest) = key.strip_prefix("leases/") {
+            let (right, generation) = rest.split_once('/')?;
+            let generation = generation.strip_suffix(".json")?.parse().ok()?;
+            return Some(Self::Lease(right.to_owned(), generation))
+                .filter(|parsed| parsed.to_string() == key);
+        }
         let parse = |suffix| key.strip_suffix(suffix)?.parse().ok();
         parse(".manifest").map(Self::Manifest).or_else(|| parse(".sha256").map(Self::Checksum))
     }
@@ -84,6 +92,7 @@ impl ObjectKey {
             Self::WalPiece(..) => "piece of a WAL segment",
             Self::Intent(_) | Self::PruneIntent(_) => "intent",
             Self::Hold(..) => "hold",
+            Self::Lease(..) => "lease",
         }
     }
 }
@@ -127,6 +136,7 @@ impl fmt::Display for ObjectKey {
             Self::Intent(id) => write!(f, "intents/{id}.json"),
             Self::PruneIntent(name) => write!(f, "intents/prune-{name}.json"),
             Self::Hold(id, name) => write!(f, "holds/{id}/{name}.json"),
+            Self::Lease(right, generation) => write!(f, "leases/{right}/{generation:020}.json"),
         }
     }
 }
@@ -147,6 +157,7 @@ mod tests {
             ObjectKey::Proof(backup.clone(), "2026-11-23-120000-abc123".to_owned()),
             ObjectKey::Intent(backup.clone()),
             ObjectKey::Hold(backup, "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::Lease("0123456789abcdef".to_owned(), 17),
             ObjectKey::PruneIntent("2026-11-23-120000-abc123".to_owned()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF".parse().unwrap()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.partial".parse().unwrap()),

@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod holds;
 mod intents;
+mod leases;
 mod lists;
 mod proofs;
 mod prune;
@@ -26,13 +27,14 @@ pub use catalog::{BackupSummary, Listed, Usage};
 pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
 pub use error::{Error, Problem, ProblemKind};
 pub use format::{
-    BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, Hold, HolderKey, ListEntry,
-    LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
-    ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
+    BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, Hold, HolderKey, Lease,
+    ListEntry, LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord,
+    Place, ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
     WAL_TEXT_BYTES_MAX,
 };
 pub use holds::{Holds, PlacedHold};
 pub use intents::INTENT_ABANDONED_AFTER;
+pub use leases::{HeldLease, LEASE_LASTS, LeaseRequest, LeaseToken, Taken};
 pub use proofs::ProofEntry;
 pub use prune::{
     Objects, OnPrune, PacksLeft, PlannedBackup, PlannedPacks, PlannedWal, PrunePlan, PruneProgress,

@@ -39,7 +39,7 @@ use crate::catalog::ProofKeys;
 use crate::error::Problem;
 use crate::intents::Announcement;
 use crate::records::Records;
-use crate::{Error, Repository};
+use crate::{Error, LeaseToken, Repository};
 
 pub use self::archive::ArchiveWriter;
 pub use self::cluster::ClusterWriter;
@@ -117,6 +117,8 @@ pub struct BackupWriter {
     streams: Mutex<Vec<Arc<Stream>>>,
     sealers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
+    /// The right without which nothing is committed.
+    lease: Option<LeaseToken>,
     /// Goes away last, when no thread can put a pack any more.
     intent: Announcement,
 }
@@ -166,6 +168,7 @@ impl Repository {
             streams: Mutex::default(),
             sealers: Vec::new(),
             putters: Vec::new(),
+            lease: None,
             intent,
         };
         for number in 0..PUT_THREADS {
@@ -268,6 +271,11 @@ impl BackupWriter {
     /// The id of the backup.
     pub fn id(&self) -> &BackupId {
         &self.id
+    }
+
+    /// Commits only while nobody else has taken this right (W17).
+    pub fn require_lease(&mut self, token: LeaseToken) {
+        self.lease = Some(token);
     }
 
     /// The backup whose chunks are used again.

@@ -85,6 +85,7 @@ fn of_repository(error: &repository::Error) -> Code {
         Error::PackVanished { .. } => Code::ObjectVanished,
         Error::IntentVanished { .. } => Code::BackupAbandoned,
         Error::PruneRunning { .. } => Code::PruneRunning,
+        Error::LeaseLost { .. } => Code::LeaseLost,
         Error::WalDiffers { .. } => Code::WalDiffers,
         Error::WalLength { .. } | Error::WalMisnamed { .. } => Code::WalMisnamed,
         Error::WalUnfinished { .. } => Code::WalUnfinished,

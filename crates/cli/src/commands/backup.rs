@@ -40,7 +40,8 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
     let backup = settings.backup(args)?;
     let request = request(args, &settings, &backup)?;
     let repository = opening::repository(&settings)?;
-    let surroundings = Surroundings::new(screen, &settings)?;
+    let mut surroundings = Surroundings::new(screen, &settings)?;
+    surroundings.take_source(&repository, &request.source_name)?;
     let context = surroundings.context();
     let report =
         operations::backup(&repository, &request, &context).map_err(|error| surroundings.failure(error))?;

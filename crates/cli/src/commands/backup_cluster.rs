@@ -48,7 +48,8 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
         size_limit: size_limit(&backup),
     };
     let repository = opening::repository(&settings)?;
-    let surroundings = Surroundings::new(screen, &settings)?;
+    let mut surroundings = Surroundings::new(screen, &settings)?;
+    surroundings.take_source(&repository, &request.source_name)?;
     let report = operations::backup_cluster(&repository, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
     verify_and_answer(&repository, &report, &backup, &surroundings, &stored_words(&report))

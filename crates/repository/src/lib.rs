@@ -10,6 +10,7 @@ mod cache;
 mod catalog;
 mod check;
 mod error;
+mod journal;
 mod lists;
 mod proofs;
 mod random;
@@ -23,11 +24,14 @@ pub use catalog::{BackupSummary, Listed, Usage};
 pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
 pub use error::{Error, Problem, ProblemKind};
 pub use format::{
-    BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, HolderKey, ListEntry,
+    BadPage, CHUNK_BYTES_MAX, ChainBreak, ChainFinding, ChunkId, ExtensionRecord, FileRecord, FormatError,
+    Fragment, HolderKey, JOURNAL_LINE_BYTES_MAX, JournalChain, JournalEntry, JournalEvent, JournalHead,
+    JournalId, JournalKey, ListEntry,
     LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
     ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
-    WAL_TEXT_BYTES_MAX,
+    WAL_TEXT_BYTES_MAX, journal_file_name, line_hash, parse_journal_file_name,
 };
+pub use journal::JournalCopy;
 pub use proofs::ProofEntry;
 pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};

@@ -26,10 +26,10 @@ pub use error::{Error, Problem, ProblemKind};
 pub use format::{
     BadPage, CHUNK_BYTES_MAX, ChainBreak, ChainFinding, ChunkId, ExtensionRecord, FileRecord, FormatError,
     Fragment, HolderKey, JOURNAL_LINE_BYTES_MAX, JournalChain, JournalEntry, JournalEvent, JournalHead,
-    JournalId, JournalKey, ListEntry,
-    LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
-    ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
-    WAL_TEXT_BYTES_MAX, journal_file_name, line_hash, parse_journal_file_name,
+    JournalId, JournalKey, ListEntry, LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord,
+    ParseKeyError, PhysicalRecord, Place, ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind,
+    StreamRecord, TablespaceRecord, WAL_TEXT_BYTES_MAX, journal_file_name, line_hash,
+    parse_journal_file_name,
 };
 pub use journal::JournalCopy;
 pub use proofs::ProofEntry;

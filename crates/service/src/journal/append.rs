@@ -36,12 +36,10 @@ impl Journal<'_> {
         self.directory.create()?;
         let _lock = self.directory.lock_to_write()?;
         let files = self.directory.files()?;
-        match tail::newest(files.clone(), self.repository)? {
+        let here: Vec<_> = files.iter().map(|file| file.journal).collect();
+        match tail::newest(files, self.repository)? {
             Some(tail) => self.append_behind(&tail, event),
-            None => {
-                let here: Vec<_> = files.iter().map(|file| file.journal).collect();
-                self.begin(&here, event)
-            }
+            None => self.begin(&here, event),
         }
     }
 

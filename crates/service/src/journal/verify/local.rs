@@ -47,18 +47,14 @@ pub(super) fn follow(
             seen += 1;
             let (entry, found) = chain.follow(line);
             findings.extend(found);
-            match entry {
-                Some(entry) => {
-                    if let JournalEvent::Begun { follows, .. } = &entry.event {
-                        here.follows.extend(follows);
-                    }
-                    here.followed.add(&entry, line_hash(line));
+            if let Some(entry) = entry {
+                if let JournalEvent::Begun { follows, .. } = &entry.event {
+                    here.follows.extend(follows);
                 }
-                None => {
-                    let other =
-                        JournalEntry::read(line).is_ok_and(|entry| entry.repository != repository.id());
-                    claims += u64::from(other);
-                }
+                here.followed.add(&entry, line_hash(line));
+            } else {
+                let other = JournalEntry::read(line).is_ok_and(|entry| entry.repository != repository.id());
+                claims += u64::from(other);
             }
         }
     }

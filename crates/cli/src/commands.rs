@@ -9,6 +9,7 @@ mod describe;
 mod doctor;
 mod export;
 mod init;
+mod journal;
 mod list;
 mod man;
 mod restore;
@@ -33,6 +34,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Restore(args) => restore::run(&args, session),
         Command::Export(args) => export::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
+        Command::Journal(command) => journal::run(&command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
         Command::Completions(args) => completions::run(&args),

@@ -4,6 +4,7 @@
 //! decides is how to ask and how to show. What is asked is in [`args`] and [`settings`], what is shown in [`screen`], what
 //! went wrong in [`catalogue`]. Each command has a file of its own in [`commands`].
 
+mod actor;
 mod args;
 mod catalogue;
 mod commands;
@@ -14,6 +15,7 @@ mod hardening;
 mod key;
 mod opening;
 mod progress;
+mod recording;
 mod recovery;
 mod screen;
 mod session;
@@ -33,6 +35,7 @@ use clap::Parser;
 use args::Cli;
 use environment::Environment;
 use failure::Exit;
+use recording::Noted;
 use screen::Screen;
 use session::Session;
 
@@ -49,8 +52,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, environment: Environment) -> Exit {
     let screen = Screen::new(&cli.global, &environment);
-    let session = Session { screen, flags: cli.global, environment };
-    match commands::run(cli.command, session) {
+    let session = Session { screen, flags: cli.global, environment, noted: Noted::default() };
+    match recording::run(cli.command, session) {
         Ok(answer) => screen.answer(&answer),
         Err(failure) => screen.failure(&failure),
     }

@@ -13,7 +13,7 @@ use crate::harness::{KEY, Place, Said};
 fn scene() -> (Cluster, Place) {
     let cluster = Cluster::start();
     cluster.psql("postgres", "CREATE TABLE entry AS SELECT n, md5(n::text) FROM generate_series(1, 100) n");
-    let url = format!("{}&password=hunter2", cluster.url("postgres"));
+    let url = format!("{}?password=hunter2", cluster.url("postgres"));
     let place = Place::new().with("BACKUP_ENCRYPTION_KEY", KEY).with("DATABASE_URL", &url);
     place.run(&["init"]).succeeds();
     (cluster, place)
@@ -49,7 +49,7 @@ fn everything_that_is_done_is_recorded_without_secrets() {
     let backup = place.run(&["backup", "--source", "books", "--json"]).succeeds().json();
     let id = backup["id"].as_str().unwrap();
     place.run(&["verify", "latest", "--level", "objects"]).succeeds();
-    let to = format!("{}&password=hunter2", cluster.url("again"));
+    let to = format!("{}?password=hunter2", cluster.url("again"));
     let restored = place.run(&["restore", "latest", "--to", &to, "--create"]);
     assert_eq!(restored.exit, 0, "{restored:?}");
     place.run(&["restore", "latest", "--to", &to, "--create"]).fails(1, "target.exists", "again");

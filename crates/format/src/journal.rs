@@ -1,4 +1,4 @@
-//! Entries of a journal (docs/format.md, section 16).
+//! Entries of a journal (docs/format.md, section 18).
 //!
 //! Invariant: an entry is one line of text, and what a reader with the key believes of it is authenticated by a MAC over that very
 //! text. The hash of the line before is in the text, so entries can be neither edited, removed nor reordered by somebody who does

@@ -9,7 +9,9 @@ mod codec;
 mod container;
 mod error;
 mod head;
+mod hold;
 mod identity;
+mod intent;
 mod journal;
 mod journal_chain;
 mod key;
@@ -31,7 +33,9 @@ pub use container::{
 };
 pub use error::FormatError;
 pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
+pub use hold::{HOLD_VERSION, Hold};
 pub use identity::{ChunkId, Commitment, JournalId, PackId, ParseHexError, RepositoryId, Sha256, SlotId};
+pub use intent::{INTENT_VERSION, Intent};
 pub use journal::{
     Fragment, JOURNAL_LINE_BYTES_MAX, JOURNAL_VERSION, JournalEntry, JournalEvent, JournalHead, line_hash,
     open_journal_copy, seal_journal_copy,

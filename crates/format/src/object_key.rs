@@ -27,6 +27,12 @@ pub enum ObjectKey {
     WalPiece(SystemId, WalSegmentName, u32),
     /// `journal/<sequence>-<journal-id>.jsonl`
     Journal(u64, JournalId),
+    /// `intents/<backup-id>.json`
+    Intent(BackupId),
+    /// `intents/prune-<name>.json`
+    PruneIntent(String),
+    /// `holds/<backup-id>/<name>.json`
+    Hold(BackupId, String),
 }
 
 /// Digits of the number of an entry in a name, so that names sort as numbers.
@@ -48,7 +54,7 @@ impl ObjectKey {
         }
         if let Some(rest) = key.strip_prefix("proofs/") {
             let (backup, name) = rest.split_once('/')?;
-            let name = name.strip_suffix(".proof").filter(|name| is_proof_name(name))?;
+            let name = name.strip_suffix(".proof").filter(|name| is_dated_name(name))?;
             return Some(Self::Proof(backup.parse().ok()?, name.to_owned()));
         }
         if let Some(rest) = key.strip_prefix("wal/") {
@@ -56,6 +62,18 @@ impl ObjectKey {
         }
         if let Some(rest) = key.strip_prefix("journal/") {
             return parse_journal(rest);
+        }
+        if let Some(rest) = key.strip_prefix("intents/") {
+            let name = rest.strip_suffix(".json")?;
+            return match name.strip_prefix("prune-") {
+                Some(name) => is_dated_name(name).then(|| Self::PruneIntent(name.to_owned())),
+                None => name.parse().ok().map(Self::Intent),
+            };
+        }
+        if let Some(rest) = key.strip_prefix("holds/") {
+            let (backup, name) = rest.split_once('/')?;
+            let name = name.strip_suffix(".json").filter(|name| is_dated_name(name))?;
+            return Some(Self::Hold(backup.parse().ok()?, name.to_owned()));
         }
         let parse = |suffix| key.strip_suffix(suffix)?.parse().ok();
         parse(".manifest").map(Self::Manifest).or_else(|| parse(".sha256").map(Self::Checksum))
@@ -73,6 +91,8 @@ impl ObjectKey {
             Self::Wal(..) => "WAL object",
             Self::WalPiece(..) => "piece of a WAL segment",
             Self::Journal(..) => "copy of a journal",
+            Self::Intent(_) | Self::PruneIntent(_) => "intent",
+            Self::Hold(..) => "hold",
         }
     }
 }
@@ -107,7 +127,7 @@ fn parse_wal(rest: &str) -> Option<ObjectKey> {
 }
 
 /// `YYYY-MM-DD-HHMMSS-xxxxxx`: a backup id without its first word.
-fn is_proof_name(name: &str) -> bool {
+fn is_dated_name(name: &str) -> bool {
     format!("backup-{name}").parse::<BackupId>().is_ok()
 }
 
@@ -132,6 +152,9 @@ impl fmt::Display for ObjectKey {
             Self::Journal(sequence, journal) => {
                 write!(f, "journal/{}", journal_file_name(*sequence, *journal))
             }
+            Self::Intent(id) => write!(f, "intents/{id}.json"),
+            Self::PruneIntent(name) => write!(f, "intents/prune-{name}.json"),
+            Self::Hold(id, name) => write!(f, "holds/{id}/{name}.json"),
         }
     }
 }
@@ -149,7 +172,10 @@ mod tests {
             ObjectKey::Pack(PackId([0xab; 32])),
             ObjectKey::Manifest(backup.clone()),
             ObjectKey::Checksum(backup.clone()),
-            ObjectKey::Proof(backup, "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::Proof(backup.clone(), "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::Intent(backup.clone()),
+            ObjectKey::Hold(backup, "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::PruneIntent("2026-11-23-120000-abc123".to_owned()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF".parse().unwrap()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.partial".parse().unwrap()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.00000028.backup".parse().unwrap()),
@@ -200,6 +226,10 @@ mod tests {
             "journal/0000000000000001-CDCDCDCDCDCDCDCD.jsonl".to_owned(),
             "journal/0000000000000001.jsonl".to_owned(),
             "journal/+000000000000001-cdcdcdcdcdcdcdcd.jsonl".to_owned(),
+            "intents/backup-2026-11-23-120000.json".to_owned(),
+            "intents/prune-backup-2026-11-23-120000-abc123.json".to_owned(),
+            "intents/prune-.json".to_owned(),
+            format!("trash/2026-11-23-120000/packs/ab/{pack}.pack"),
             "lost+found".to_owned(),
         ] {
             assert_eq!(ObjectKey::parse(&key), None, "{key}");

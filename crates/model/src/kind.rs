@@ -98,6 +98,8 @@ words! {
         Prune = "prune",
         /// Backups were deleted because somebody said so.
         Delete = "delete",
+        /// A backup was held, or its holds were released.
+        Hold = "hold",
         /// A key holder was added.
         KeysAdd = "keys-add",
         /// The root key was changed.
@@ -112,7 +114,7 @@ words! {
         Schedule = "schedule",
         /// Somebody was alerted.
         Alert = "alert",
-    } "init, backup, verify, restore, export, prune, delete, keys-add, keys-rotate, keys-remove, wal-receive, drill, schedule, alert"
+    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, wal-receive, drill, schedule, alert"
 }
 
 words! {

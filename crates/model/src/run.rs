@@ -58,6 +58,12 @@ pub struct RunFacts {
     /// How many backups, for a run over several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backups: Option<u64>,
+    /// The backups that went; of a run that did not end well, those that were to go. Of very many, the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<BackupId>,
+    /// Bytes that went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_bytes: Option<u64>,
     /// Bytes that were read, restored, exported or received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain_bytes: Option<u64>,

@@ -1,5 +1,5 @@
 //! The journal: an append-only, hash-chained log of every operation and its outcome, in files of the machine that ran it, with
-//! sealed copies in the repository (docs/format.md, section 16).
+//! sealed copies in the repository (docs/format.md, section 18).
 //!
 //! Invariant: what [`Journal`] has recorded is durable when the call returns, and no byte of a file is ever written twice: what a
 //! crash left of an entry stays where it is, and the next entry says so. Several processes append to one chain; they take turns by

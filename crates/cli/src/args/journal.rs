@@ -29,7 +29,7 @@ pub(crate) struct JournalShowArgs {
     /// Only what was started at or after this time, with its zone: '2026-11-23 12:00:00+01'.
     #[arg(long, value_name = "TIME", value_parser = model::parse_moment)]
     pub(crate) since: Option<Timestamp>,
-    /// Only this operation: init, backup, verify, restore, export, wal-receive, …
+    /// Only this operation: backup, verify, restore, prune, delete, …
     #[arg(long, value_name = "OPERATION", value_parser = parse_operation)]
     pub(crate) operation: Option<Operation>,
     /// Show at most N; 0 shows all.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use model::Operation;
 
 use crate::args::{
-    BackupArg, BackupArgs, Command, ExportArgs, FormatArg, KindArg, RestoreArgs, VerifyArgs, WalCommand,
-    WalReceiveArgs,
+    BackupArg, BackupArgs, Command, DeleteArgs, ExportArgs, FormatArg, HoldArgs, KindArg, PruneArgs,
+    RestoreArgs, RetentionArgs, VerifyArgs, WalCommand, WalReceiveArgs,
 };
 use crate::connection;
 use crate::environment::Environment;
@@ -36,6 +36,9 @@ impl Asked {
             Command::Verify(args) => Self::verify(args),
             Command::Restore(args) => Self::restore(args, environment),
             Command::Export(args) => Self::export(args),
+            Command::Prune(args) if !args.dry_run => Self::prune(args),
+            Command::Delete(args) if !args.dry_run => Self::delete(args),
+            Command::Hold(args) if args.release || args.reason.is_some() => Self::hold(args),
             Command::Wal(WalCommand::Receive(args)) => Self::receive(args),
             Command::Wal(
                 WalCommand::Push(_)
@@ -44,6 +47,9 @@ impl Asked {
                 | WalCommand::Recovered(_)
                 | WalCommand::Prefetch(_),
             )
+            | Command::Prune(_)
+            | Command::Delete(_)
+            | Command::Hold(_)
             | Command::List(_)
             | Command::Show(_)
             | Command::Journal(_)
@@ -130,6 +136,38 @@ impl Asked {
             .maybe("output", args.output.as_ref().map(|output| output.display()).as_ref())
     }
 
+    fn prune(args: &PruneArgs) -> Self {
+        let RetentionArgs { days, wal_days, keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly } =
+            &args.retention;
+        Self::new(Operation::Prune, true, None)
+            .flag("failed", args.failed)
+            .flag("empty_trash", args.empty_trash)
+            .maybe("limit", args.limit.as_ref())
+            .maybe("days", days.as_ref())
+            .maybe("wal_days", wal_days.as_ref())
+            .maybe("keep_last", keep_last.as_ref())
+            .maybe("keep_daily", keep_daily.as_ref())
+            .maybe("keep_weekly", keep_weekly.as_ref())
+            .maybe("keep_monthly", keep_monthly.as_ref())
+            .maybe("keep_yearly", keep_yearly.as_ref())
+    }
+
+    fn delete(args: &DeleteArgs) -> Self {
+        let backups: Vec<_> = args.backups.iter().map(ToString::to_string).collect();
+        Self::new(Operation::Delete, true, None)
+            .list("backups", &backups)
+            .maybe("reason", args.reason.as_ref())
+            .flag("shorten_window", args.shorten_window)
+    }
+
+    fn hold(args: &HoldArgs) -> Self {
+        Self::new(Operation::Hold, true, None)
+            .maybe("backup", args.backup.as_ref())
+            .flag("release", args.release)
+            .maybe("reason", args.reason.as_ref())
+            .maybe("until", args.until.as_ref())
+    }
+
     fn receive(args: &WalReceiveArgs) -> Self {
         Self::new(Operation::WalReceive, true, args.source.as_ref())
             .maybe("slot", args.slot.as_ref())
@@ -174,9 +212,18 @@ mod tests {
         assert_eq!(operation(&["verify", "latest"]), Some((Operation::Verify, false)));
         assert_eq!(operation(&["restore", "latest", "--to", "x"]), Some((Operation::Restore, false)));
         assert_eq!(operation(&["export", "latest"]), Some((Operation::Export, false)));
+        assert_eq!(operation(&["prune"]), Some((Operation::Prune, true)));
+        let id = "backup-2026-11-23-120000-abc123";
+        assert_eq!(operation(&["delete", id, "--reason", "x"]), Some((Operation::Delete, true)));
+        assert_eq!(operation(&["hold", id, "--reason", "x"]), Some((Operation::Hold, true)));
+        assert_eq!(operation(&["hold", id, "--release"]), Some((Operation::Hold, true)));
         assert_eq!(operation(&["wal", "receive"]), Some((Operation::WalReceive, true)));
         for silent in [
             &["list"][..],
+            &["prune", "--dry-run"],
+            &["delete", id, "--dry-run"],
+            &["hold"],
+            &["hold", id],
             &["show", "latest"],
             &["doctor"],
             &["wal", "push", "x"],

@@ -7,6 +7,7 @@ mod harness;
 mod init;
 mod journal;
 mod memory;
+mod prune;
 mod round_trip;
 mod server;
 mod settings;

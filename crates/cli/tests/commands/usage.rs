@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 16] = [
     "init",
     "backup",
     "list",
@@ -10,6 +10,9 @@ const COMMANDS: [&str; 13] = [
     "verify",
     "restore",
     "export",
+    "prune",
+    "delete",
+    "hold",
     "wal",
     "journal",
     "doctor",
@@ -33,7 +36,7 @@ fn help_names_every_command_and_none_that_is_missing() {
         help.succeeds();
         assert!(help.out.contains("Examples:") && help.out.contains("--json"), "{command}");
     }
-    for absent in ["prune", "keys", "serve", "drill"] {
+    for absent in ["keys", "serve", "drill"] {
         assert!(!help.out.contains(&format!("\n  {absent} ")), "{absent}");
     }
     for (command, parts) in [("wal", &PARTS[..]), ("journal", &JOURNAL_PARTS)] {
@@ -59,7 +62,7 @@ fn a_usage_error_is_one_sentence_with_a_hint() {
     place.run(&["verify"]).fails(2, "usage", "<ID|latest>");
     place.run(&["verify", "latest", "--all"]).fails(2, "usage", "cannot be used with");
     place.run(&["verify", "latest", "--level", "deep"]).fails(2, "usage", "\"deep\" is not one of");
-    place.run(&["prune"]).fails(2, "usage", "'prune'");
+    place.run(&["prnue"]).fails(2, "usage", "'prnue'");
     place.run(&["restore", "latest", "--to", "x", "postgres://u:hunter2@h/d"]).fails(
         2,
         "usage",

@@ -76,7 +76,7 @@ fn events(torn: &[u8]) -> Result<Vec<JournalEvent>, Failed> {
         tables: Some(2),
         rows: Some(24),
         verification: Some(verification),
-        backups: None,
+        ..RunFacts::default()
     };
     Ok(vec![
         JournalEvent::Begun { actor: actor.clone(), follows: Vec::new() },

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::screen::{Answer, Notice, Screen};
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::{actor, commands, opening, surroundings, usage, wording};
+use crate::{actor, commands, opening, surroundings, usage, wal_event, wording};
 use asked::{Asked, words_without_secret};
 
 /// Bytes of a message in the journal.
@@ -195,7 +195,12 @@ impl Recording {
     }
 
     fn warn(&mut self, notice: Notice) {
-        self.screen.warning(&notice);
+        if self.asked.operation == Operation::WalReceive && self.screen.json {
+            // Standard error is read line by line there.
+            self.screen.line(&wal_event::warning(&notice));
+        } else {
+            self.screen.warning(&notice);
+        }
         self.notices.push(notice);
     }
 }

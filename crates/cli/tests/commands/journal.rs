@@ -201,6 +201,35 @@ fn what_is_done_to_the_journal_is_found() {
 }
 
 #[test]
+fn what_goes_is_recorded_with_its_reason() {
+    let (_cluster, place) = scene();
+    let backup = || {
+        let said = place.run(&["backup", "--no-verify", "--json"]);
+        said.succeeds().json()["id"].as_str().unwrap().to_owned()
+    };
+    let (first, _second) = (backup(), backup());
+    place.run(&["hold", &first, "--reason", "audit"]).succeeds();
+    place.run(&["hold"]).succeeds();
+    place.run(&["delete", &first, "--reason", "a mistake", "--yes"]).fails(1, "delete.refused", &first);
+    place.run(&["hold", &first, "--release"]).succeeds();
+    place.run(&["delete", &first, "--dry-run"]).succeeds();
+    place.run(&["delete", &first, "--reason", "a mistake", "--yes"]).succeeds();
+    place.run(&["prune"]).succeeds();
+    assert_eq!(
+        outcomes(&place)[3..],
+        ["hold done -", "delete failed delete.refused", "hold done -", "delete done -", "prune done -",]
+    );
+    let runs = runs(&place);
+    let deleted = &runs[6];
+    assert_eq!(deleted["removed"], serde_json::json!([first]));
+    assert!(deleted["removed_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(deleted["parameters"]["reason"], "a mistake");
+    assert_eq!(runs[3]["parameters"]["reason"], "audit");
+    assert!(runs[4].get("removed").is_none() && runs[7].get("removed").is_none());
+    place.run(&["journal", "verify"]).succeeds();
+}
+
+#[test]
 fn it_can_be_read_without_a_key() {
     let place = Place::new();
     place.run(&["init", "--key-file", "mine"]).succeeds();

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod damage;
+mod journal;
 mod ledger;
 mod prune;
 mod reuse;

@@ -14,24 +14,40 @@ const COPY_BYTES: usize = 4 << 20;
 /// How often it is tried again when another process was faster, or there was more than one copy takes.
 const ATTEMPTS: usize = 64;
 
+/// A copy to make.
+struct NextCopy {
+    copy: JournalCopy,
+    /// Its lines.
+    text: Vec<u8>,
+    /// How many entries they are.
+    entries: u64,
+    /// Whether nothing is left to copy after it.
+    is_last: bool,
+}
+
 impl Journal<'_> {
     /// Copies the entries into the repository that are not there yet. Returns how many.
+    ///
+    /// Store calls, as a rule: 1 list, 1 get, 1 put.
     ///
     /// # Errors
     /// [`JournalError::Differs`] when the journal does not go on where its copies end: somebody changed it.
     pub fn copy(&self) -> Result<u64, JournalError> {
         let mut copied = 0;
         for _ in 0..ATTEMPTS {
-            let Some((copy, text, entries)) = self.next_copy()? else { return Ok(copied) };
-            if self.repository.write_journal_copy(copy, &text)? {
-                copied += entries;
+            let Some(next) = self.next_copy()? else { return Ok(copied) };
+            if self.repository.write_journal_copy(next.copy, &next.text)? {
+                copied += next.entries;
+                if next.is_last {
+                    return Ok(copied);
+                }
             }
         }
         Err(JournalError::Raced)
     }
 
-    /// The next copy to make, its lines, and how many entries they are; nothing when all are copied.
-    fn next_copy(&self) -> Result<Option<(JournalCopy, Vec<u8>, u64)>, JournalError> {
+    /// The next copy to make; nothing when all is copied.
+    fn next_copy(&self) -> Result<Option<NextCopy>, JournalError> {
         let lock = self.directory.lock_to_read()?;
         let files = self.directory.files()?;
         let Some(tail) = tail::newest(files.clone(), self.repository)? else { return Ok(None) };
@@ -60,9 +76,9 @@ impl Journal<'_> {
         text: &[u8],
         journal: JournalId,
         copied: Option<JournalHead>,
-    ) -> Result<Option<(JournalCopy, Vec<u8>, u64)>, JournalError> {
+    ) -> Result<Option<NextCopy>, JournalError> {
         let mut is_behind = copied.is_none();
-        let (mut first, mut entries) = (None, 0);
+        let (mut first, mut entries, mut is_last) = (None, 0, true);
         let (mut taken, mut pending): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
         for line in lines(text).0 {
             let entry = JournalEntry::open(line, self.repository.journal_key()).ok();
@@ -82,6 +98,7 @@ impl Journal<'_> {
                 taken.append(&mut pending);
             }
             if taken.len() >= COPY_BYTES {
+                is_last = false;
                 break;
             }
         }
@@ -89,7 +106,9 @@ impl Journal<'_> {
             (false, Some(JournalHead { sequence, .. }), _) => {
                 Err(JournalError::Differs { journal, sequence })
             }
-            (_, _, Some(first)) => Ok(Some((JournalCopy { journal, first }, taken, entries))),
+            (_, _, Some(first)) => {
+                Ok(Some(NextCopy { copy: JournalCopy { journal, first }, text: taken, entries, is_last }))
+            }
             _ => Ok(None),
         }
     }

@@ -77,31 +77,16 @@ impl JournalDirectory {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.custom_flags(NOFOLLOW).open(&path);
         let file = file.map_err(|source| failed("open", &path, source))?;
-        self.lock(file, path, FlockOperation::NonBlockingLockExclusive)
+        lock(&file, path, FlockOperation::NonBlockingLockExclusive).map(|()| Lock(file))
     }
 
     /// Waits until nobody writes; nothing when nobody ever did.
     pub(super) fn lock_to_read(&self) -> Result<Option<Lock>, JournalError> {
         let path = self.path.join(LOCK);
         match OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(&path) {
-            Ok(file) => self.lock(file, path, FlockOperation::NonBlockingLockShared).map(Some),
+            Ok(file) => lock(&file, path, FlockOperation::NonBlockingLockShared).map(|()| Some(Lock(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed("open", &path, source)),
-        }
-    }
-
-    #[expect(clippy::unused_self, reason = "it is the lock of this directory")]
-    fn lock(&self, file: File, path: PathBuf, how: FlockOperation) -> Result<Lock, JournalError> {
-        let began = Instant::now();
-        loop {
-            match flock(&file, how) {
-                Ok(()) => return Ok(Lock(file)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if began.elapsed() < LOCK_PATIENCE => {
-                    std::thread::sleep(LOCK_RETRY);
-                }
-                Err(Errno::WOULDBLOCK) => return Err(JournalError::Busy { path }),
-                Err(errno) => return Err(failed("lock", &path, errno.into())),
-            }
         }
     }
 
@@ -147,6 +132,20 @@ impl JournalDirectory {
             return Err(JournalError::Loose { path: path.to_owned(), mode: mode & 0o7777 });
         }
         Ok(())
+    }
+}
+
+fn lock(file: &File, path: PathBuf, how: FlockOperation) -> Result<(), JournalError> {
+    let began = Instant::now();
+    loop {
+        match flock(file, how) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if began.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            Err(Errno::WOULDBLOCK) => return Err(JournalError::Busy { path }),
+            Err(errno) => return Err(failed("lock", &path, errno.into())),
+        }
     }
 }
 

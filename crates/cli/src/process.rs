@@ -43,12 +43,19 @@ mod tests {
         let mine = identity();
         assert!(!is_gone(&mine), "{mine}");
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let ended = format!("{}/{}/{}", place(), child.id(), start_time(&child.id().to_string()).unwrap_or("1".into()));
+        let ended = format!(
+            "{}/{}/{}",
+            place(),
+            child.id(),
+            start_time(&child.id().to_string()).unwrap_or("1".into())
+        );
         child.wait().unwrap();
         assert!(is_gone(&ended), "{ended}");
         let (front, start) = mine.rsplit_once('/').unwrap();
         assert!(is_gone(&format!("{front}/{start}0")), "another one with the same number");
-        for elsewhere in [mine.replacen('-', "+", 1), "boot/ns/1/2".into(), String::new(), format!("{}/x/1", place())] {
+        for elsewhere in
+            [mine.replacen('-', "+", 1), "boot/ns/1/2".into(), String::new(), format!("{}/x/1", place())]
+        {
             assert!(!is_gone(&elsewhere), "{elsewhere}");
         }
     }

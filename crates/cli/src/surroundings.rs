@@ -70,8 +70,10 @@ impl Surroundings {
             }
             Taken::No(lease) => {
                 let (since, until) = (wording::time(lease.taken_at), wording::time(lease.expires_at));
-                let message =
-                    format!("{} backs up {source:?} since {since} (its lease lasts until {until})", lease.holder);
+                let message = format!(
+                    "{} backs up {source:?} since {since} (its lease lasts until {until})",
+                    lease.holder
+                );
                 Err(Failure::new(Code::LeaseHeld, message))
             }
         }

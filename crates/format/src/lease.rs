@@ -1,4 +1,4 @@
-//! Leases: the right to do something alone (docs/format.md, section 18).
+//! Leases: the right to do something alone (docs/format.md, section 19).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

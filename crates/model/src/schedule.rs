@@ -20,7 +20,7 @@ const MISSED_MOST: u32 = 10_000;
 #[derive(Debug, Clone)]
 pub struct CronExpression {
     text: String,
-    cron: Cron,
+    cron: Box<Cron>,
     /// Minutes of a day at which it fires on the days that it names.
     minutes: Vec<u16>,
     names_every_hour: bool,
@@ -61,8 +61,12 @@ impl FromStr for CronExpression {
             (0..60).filter(|minute| cron.pattern.minute_match((*minute).into()).unwrap_or(false)).collect();
         let minutes =
             hours.iter().flat_map(|hour| of_hour.iter().map(move |minute| 60 * hour + minute)).collect();
-        let expression =
-            Self { text: text.trim().to_owned(), cron, minutes, names_every_hour: hours.len() == 24 };
+        let expression = Self {
+            text: text.trim().to_owned(),
+            cron: Box::new(cron),
+            minutes,
+            names_every_hour: hours.len() == 24,
+        };
         // One that names no day at all, as the 30th of February, would never be due.
         match expression.next_after(Timestamp::UNIX_EPOCH, &TimeZone::UTC) {
             Some(_) => Ok(expression),
@@ -104,7 +108,7 @@ impl CronExpression {
         let ambiguous =
             zone.to_ambiguous_timestamp(DateTime::from_parts(date, jiff::civil::time(hour, minute, 0, 0)));
         let is_repeated = matches!(ambiguous.offset(), AmbiguousOffset::Fold { .. });
-        let second = (is_repeated && self.names_every_hour).then(|| ambiguous.clone().later().ok()).flatten();
+        let second = (is_repeated && self.names_every_hour).then(|| ambiguous.later().ok()).flatten();
         // In a gap this is the moment that lies as far behind its beginning as the time does.
         ambiguous.compatible().ok().into_iter().chain(second).collect()
     }

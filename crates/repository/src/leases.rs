@@ -1,7 +1,7 @@
 //! Leases: one process at a time does what a right is for, on whatever host.
 //!
 //! Invariant: of all that try to take a free right, one gets it: generations of a lease are objects of their own, and a store creates
-//! an object once. A holder that was overtaken finds out before it commits (W17). A lease keeps processes from getting into each
+//! an object once. A holder that was overtaken finds out before it commits (W18). A lease keeps processes from getting into each
 //! other's way; what may be deleted is never decided by one, for clocks differ.
 
 use std::fmt::Write;
@@ -150,7 +150,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Demands that nobody else has taken the right (W17).
+    /// Demands that nobody else has taken the right (W18).
     ///
     /// Store calls: 1 list, 1 get.
     ///

@@ -273,7 +273,7 @@ impl BackupWriter {
         &self.id
     }
 
-    /// Commits only while nobody else has taken this right (W17).
+    /// Commits only while nobody else has taken this right (W18).
     pub fn require_lease(&mut self, token: LeaseToken) {
         self.lease = Some(token);
     }

@@ -89,7 +89,7 @@ fn a_lease_that_cannot_be_read_holds_nobody_up() {
     taken(&repository, 2, now());
 }
 
-/// W17: of two that want a right at the same time one gets it, wherever the other is in between.
+/// W18: of two that want a right at the same time one gets it, wherever the other is in between.
 #[test]
 fn of_two_at_the_same_time_one_takes_the_right() {
     let (memory, _) = in_memory();

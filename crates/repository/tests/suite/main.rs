@@ -4,6 +4,7 @@
 
 mod cluster;
 mod damage;
+mod journal;
 mod leases;
 mod ledger;
 mod prune;

@@ -131,7 +131,8 @@ Exit status 4 when WAL is missing or damaged that a recovery would need.";
 pub(super) const DOCTOR: &str = "\
 Examples:
   chronavault doctor
-  chronavault doctor --source books --json";
+  chronavault doctor --source books --json
+  chronavault doctor --kind physical";
 
 pub(super) const DEMO: &str = "\
 Examples:

@@ -46,6 +46,9 @@ pub(crate) fn rehearse_cluster(
     context.phase(Phase::Replay);
     let cluster = match recover(&backup, place, &tools) {
         Ok(cluster) => cluster,
+        Err(error @ RestoredError::NewTablespace { .. }) => {
+            return Ok(Rehearsal::Impossible(crate::error::with_sources(&error)));
+        }
         Err(error) => {
             let problem = recovery_problem(id, error)?;
             problems.push(problem);

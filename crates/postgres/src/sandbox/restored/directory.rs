@@ -82,7 +82,7 @@ impl RestoredDirectory {
                 Ok(server) => break server,
                 Err(error) => match preload::take_missing(&error, &mut libraries) {
                     Some(library) => left_out.push(library),
-                    None => return Err(failed_to_start(error)),
+                    None => return Err(failed_to_start(&self.files.base, error)),
                 },
             }
         };
@@ -214,10 +214,21 @@ fn check_label(data: &Path, wanted: Lsn) -> Result<(), RestoredError> {
     if found == wanted { Ok(()) } else { Err(RestoredError::Label { found, wanted }) }
 }
 
-fn failed_to_start(error: SandboxError) -> RestoredError {
+fn failed_to_start(base: &Path, error: SandboxError) -> RestoredError {
     match error {
-        SandboxError::Exited { log, .. } => RestoredError::Ended { log },
+        SandboxError::Exited { log, .. } => ended(base, log),
         other => other.into(),
+    }
+}
+
+/// Why a server ended by itself.
+pub(super) fn ended(base: &Path, log: String) -> RestoredError {
+    let links = fs::read_dir(base.join("data").join(LINKS)).into_iter().flatten().filter_map(Result::ok);
+    let mut targets = links.filter_map(|link| fs::read_link(link.path()).ok());
+    if log.contains("for Tablespace/CREATE") || targets.any(|target| !target.starts_with(base)) {
+        RestoredError::NewTablespace { log }
+    } else {
+        RestoredError::Ended { log }
     }
 }
 

@@ -52,6 +52,7 @@ fn data_directory(source: &ConnectOptions) -> Result<Result<(), Unusable>, Error
         label: String::new(),
         checkpoint: Checkpoint::Spread,
         threads: NonZeroUsize::MIN,
+        earlier: None,
     };
     Ok(DataDirectory::usable(Client::connect(source)?, options).map(drop))
 }

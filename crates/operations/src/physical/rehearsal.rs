@@ -62,7 +62,7 @@ pub(crate) fn rehearse_cluster(
         Examination::Impossible(reason) => Ok(Rehearsal::Impossible(reason)),
         Examination::Done { tables, rows, problems: found } => {
             problems.extend(found);
-            problems.extend(recreated::find(&cluster, &backup.files, backup.record.block_bytes)?);
+            problems.extend(recreated::find(&cluster, &backup.files, &backup.record)?);
             let compared = Compared { tables, rows, problems };
             Ok(Rehearsal::Done { compared, restore, server_version: backup.record.server_version })
         }

@@ -48,6 +48,7 @@ impl RestoredDirectory {
         let files = Files::create(parent, &owner)?;
         let place = Self { files, owner };
         place.owner.make_directory(&place.data())?;
+        place.owner.make_directory(&place.tablespaces())?;
         Ok(place)
     }
 
@@ -58,7 +59,11 @@ impl RestoredDirectory {
 
     /// Where the files of a tablespace belong. A restore may as well leave them in `pg_tblspc/<oid>` of the data directory.
     pub fn tablespace(&self, oid: u32) -> PathBuf {
-        self.files.base.join("tablespaces").join(oid.to_string())
+        self.tablespaces().join(oid.to_string())
+    }
+
+    fn tablespaces(&self) -> PathBuf {
+        self.files.base.join("tablespaces")
     }
 
     /// Starts a server of the same major version on what was restored, and lets it recover. When this returns, recovery has ended
@@ -109,8 +114,7 @@ impl RestoredDirectory {
                 }
                 add(&mut map, &name, &place);
             } else if metadata.is_dir() {
-                let place = self.files.base.join("tablespaces").join(&name);
-                self.owner.make_directory(&self.files.base.join("tablespaces"))?;
+                let place = self.tablespaces().join(&name);
                 let moved = fs::rename(&link, &place).and_then(|()| symlink(&place, &link));
                 moved.map_err(|source| SandboxError::io("moving", &link, source))?;
                 self.owner.take_tree(&link)?;

@@ -135,7 +135,7 @@ fn choose(
 
 fn earlier(writer: &BackupWriter, cluster: &ClusterWriter) -> Option<EarlierBackup> {
     let started_at = writer.parent()?.started_at();
-    let (record, files) = cluster.earlier()?;
+    let (record, files) = cluster.earlier().filter(|_| cluster.serves_unread())?;
     let files = files.iter().filter_map(|file| Some((file.path.clone(), file.bytes?)));
     let is_data = |path: &model::ClusterPath| {
         path.parent() != Some("pg_wal") && !matches!(path.as_str(), "backup_label" | "tablespace_map")

@@ -349,6 +349,9 @@ pub(crate) struct HoldArgs {
 /// `doctor`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DoctorArgs {
+    /// What backups are to be of. What only the other kind needs is shown and is no fault.
+    #[arg(long, value_enum, default_value_t = KindArg::Logical)]
+    pub(crate) kind: KindArg,
     /// Check this source.
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,

@@ -57,6 +57,7 @@ pub use inventory::{
 pub use partition::moving_partitions;
 pub use preflight::{
     Extension, Finding, NEWEST_MAJOR, OLDEST_MAJOR, PreflightError, Severity, extensions, preflight,
+    preflight_replication,
 };
 pub use process::{Input, Process, ProcessError};
 pub use sandbox::{

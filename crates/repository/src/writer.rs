@@ -38,6 +38,7 @@ use self::stream::Stream;
 use crate::catalog::ProofKeys;
 use crate::error::Problem;
 use crate::intents::Announcement;
+use crate::proofs::Condition;
 use crate::records::Records;
 use crate::{Error, LeaseToken, Repository};
 
@@ -185,7 +186,8 @@ impl Repository {
     /// The newest backup of the same source and kind that can be read and is not known to be bad. Where all are known to be bad,
     /// it is the newest of them, if it is logical: its chunks are found by their content, so what is wrong with it as a whole is
     /// not handed on. A cluster's regions are also taken over unread, where the server says that they did not change, so a
-    /// physical backup must be good in every part.
+    /// physical backup must be good in every part. One of a cluster that was damaged already serves by content alone: else every
+    /// backup would be stored in full until somebody mends the cluster.
     fn newest_good(
         &self,
         source: &str,
@@ -193,7 +195,7 @@ impl Repository {
         mut proofs: ProofKeys,
         damaged: &HashSet<PackId>,
         problems: &mut Vec<Problem>,
-    ) -> Result<Option<Manifest>, Error> {
+    ) -> Result<Option<(Manifest, Condition)>, Error> {
         let mut newest = None;
         for id in self.ids()? {
             let (manifest, sha256) = match self.inner.manifest(&id) {
@@ -209,14 +211,18 @@ impl Repository {
             if manifest.source != source || manifest.kind != kind {
                 continue;
             }
-            let is_bad = self.is_known_bad(&id, sha256, proofs.remove(&id).unwrap_or_default());
-            let is_by_content = kind == Kind::Logical;
+            let condition = self.condition(&id, sha256, proofs.remove(&id).unwrap_or_default());
             let is_whole = || manifest.packs.iter().all(|pack| !damaged.contains(&pack.sha256));
-            if !is_bad && (is_by_content || is_whole()) {
-                return Ok(Some(manifest));
+            let serves = match (kind, condition) {
+                (Kind::Logical, condition) => condition == Condition::Good,
+                (Kind::Physical, Condition::Bad) => false,
+                (Kind::Physical, Condition::Good | Condition::DamagedBefore) => is_whole(),
+            };
+            if serves {
+                return Ok(Some((manifest, condition)));
             }
-            if is_by_content {
-                newest.get_or_insert(manifest);
+            if kind == Kind::Logical {
+                newest.get_or_insert((manifest, condition));
             }
         }
         Ok(newest)

@@ -181,7 +181,8 @@ Examples:
 pub(super) const DOCTOR: &str = "\
 Examples:
   chronavault doctor
-  chronavault doctor --source books --json";
+  chronavault doctor --source books --json
+  chronavault doctor --kind physical";
 
 pub(super) const DEMO: &str = "\
 Examples:

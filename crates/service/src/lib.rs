@@ -5,5 +5,6 @@
 
 pub mod journal;
 mod lease;
+pub mod observation;
 
 pub use lease::LeaseKeeper;

@@ -6,5 +6,6 @@
 pub mod journal;
 mod lease;
 pub mod observation;
+pub mod scheduler;
 
 pub use lease::LeaseKeeper;

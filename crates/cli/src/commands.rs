@@ -4,6 +4,7 @@
 mod backup;
 mod backup_cluster;
 mod completions;
+mod config;
 mod delete;
 mod demo;
 mod describe;
@@ -17,6 +18,7 @@ mod man;
 mod prune;
 mod restore;
 mod restore_cluster;
+mod serve;
 mod show;
 mod verify;
 mod wal;
@@ -41,6 +43,8 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Hold(args) => hold::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
         Command::Journal(command) => journal::run(&command, session),
+        Command::Serve => serve::run(session),
+        Command::Config(command) => config::run(command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
         Command::Completions(args) => completions::run(&args),

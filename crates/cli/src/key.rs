@@ -51,6 +51,18 @@ impl KeySource {
         Self::Default(mine.into_iter().chain([PathBuf::from(SYSTEM_KEY_FILE)]).collect())
     }
 
+    /// The file of the key, or what stands for it, and what named it. Never the key.
+    pub(crate) fn shown(&self) -> (String, String) {
+        match self {
+            Self::Environment => ("(the key itself)".to_owned(), ENCRYPTION_KEY.to_owned()),
+            Self::File { path, origin } => (path.display().to_string(), origin.clone()),
+            Self::Default(_) => {
+                let file = self.file().map(|path| path.display().to_string());
+                (file.unwrap_or_default(), "default".to_owned())
+            }
+        }
+    }
+
     /// The file that holds the key or would hold a new one; nothing when the key is in the environment.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {

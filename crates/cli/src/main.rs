@@ -52,6 +52,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, environment: Environment) -> Exit {
+    if let Some(parent) = cli.global.supervised_by {
+        process::end_with(parent);
+    }
     let screen = Screen::new(&cli.global, &environment);
     let session = Session { screen, flags: cli.global, environment, noted: Noted::default() };
     match recording::run(cli.command, session) {

@@ -39,9 +39,12 @@ impl Noted {
 
 /// Runs a command, and records it if it changes or reads backup data.
 pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure> {
-    let Some(asked) = Asked::of(&command, &session.environment) else {
+    let Some(mut asked) = Asked::of(&command, &session.environment) else {
         return commands::run(command, session);
     };
+    for (name, value) in [("schedule", &session.flags.schedule), ("planned_at", &session.flags.planned_at)] {
+        asked.parameters.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
+    }
     let (screen, noted) = (session.screen, session.noted.clone());
     let settings = Settings::load(&session.flags, session.environment.clone());
     let mut recording = Recording::new(asked, screen);
@@ -86,6 +89,15 @@ impl Place {
             file_bytes: FILE_BYTES,
         }
     }
+}
+
+/// Records something without duration.
+pub(crate) fn note(settings: &Settings, repository: &Repository, what: RunStart) -> Result<(), Failure> {
+    let place = Place { repository: repository.clone(), directory: directory(settings) };
+    let actor = what.actor.clone();
+    let journal = place.journal(&actor);
+    let recorded = journal.note(what);
+    recorded.map(|_| ()).map_err(|error| catalogue::journal_failure(&error, Code::JournalUnwritable))
 }
 
 /// The directory of the journal.

@@ -3,9 +3,14 @@
 //! It may use `model`, `operations`, `repository` and `storage`, never a terminal. What comes from outside, such as the time and
 //! who asked, is an argument.
 
+pub mod daemon;
 pub mod journal;
 mod lease;
 pub mod observation;
+mod observe;
 pub mod scheduler;
+mod usage_history;
+pub mod worker;
 
 pub use lease::LeaseKeeper;
+pub use observe::Observer;

@@ -178,6 +178,20 @@ Examples:
   chronavault hold
   chronavault hold backup-2026-11-23-120000-abc123 --release";
 
+pub(super) const SERVE: &str = "\
+Examples:
+  chronavault config check && chronavault serve
+  systemctl reload chronavault
+
+Without [[schedules]] in chronavault.toml, each source is backed up every BACKUP_INTERVAL_HOURS, the backup whose proof is the \
+oldest is verified again on Sundays, and what expired is removed once a day and after each backup. SIGTERM ends it, SIGHUP has it \
+read its settings again. It says what happens on standard error: lines on a terminal, JSON elsewhere or with --json.";
+
+pub(super) const CONFIG: &str = "\
+Examples:
+  chronavault config check
+  chronavault config show --json";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   chronavault doctor

@@ -53,6 +53,8 @@ impl Asked {
             | Command::List(_)
             | Command::Show(_)
             | Command::Journal(_)
+            | Command::Serve
+            | Command::Config(_)
             | Command::Doctor(_)
             | Command::Demo(_)
             | Command::Completions(_)

@@ -4,6 +4,7 @@
 //! from. Values that may hold a secret are never part of an error.
 
 mod file;
+mod retention;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ const LOCK_TIMEOUT_SECONDS: u64 = 10;
 const MAX_SIZE_BYTES: u64 = 10_000_000_000;
 /// `BACKUP_RETENTION_DAYS`.
 const RETENTION_DAYS: u64 = 30;
+/// Days for which anything can be kept.
+const DAYS: std::ops::RangeInclusive<u64> = 1..=36_500;
 /// `BACKUP_INTERVAL_HOURS`.
 const INTERVAL_HOURS: u64 = 24;
 /// Connections that are used at the same time when nothing is said.
@@ -46,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) root: PathBuf,
     /// Whether everything below the root must be out of reach of other users.
     pub(crate) isolation: bool,
+    /// Where the journal of this machine is.
+    pub(crate) journal_directory: PathBuf,
     /// Where the key is.
     pub(crate) key: KeySource,
     /// Days for which backups are kept.
@@ -97,12 +102,13 @@ impl Settings {
         let table = &file.content.repository;
         let isolation = from.switch("BACKUP_ISOLATION_ENABLED", table.isolation)?;
         let root = root(flags, &from)?;
+        let journal_directory = journal_directory(&root, &from)?;
         let key = key_source(flags, &from)?;
         let backup = &file.content.backup;
-        let days = Number { flag: None, variable: "BACKUP_RETENTION_DAYS", file: backup.retention_days };
+        let days =
+            Number { flag: None, variable: "BACKUP_RETENTION_DAYS", file: file.content.retention.days };
         let hours = Number { flag: None, variable: "BACKUP_INTERVAL_HOURS", file: backup.interval_hours };
-        let retention_days =
-            from.number("backup.retention_days", &days, 1..=36_500)?.unwrap_or(RETENTION_DAYS);
+        let retention_days = from.number("retention.days", &days, DAYS)?.unwrap_or(RETENTION_DAYS);
         let interval_hours =
             from.number("backup.interval_hours", &hours, 1..=8_784)?.unwrap_or(INTERVAL_HOURS);
         let sandbox_directory = backup
@@ -115,6 +121,7 @@ impl Settings {
             file,
             root,
             isolation,
+            journal_directory,
             key,
             retention_days,
             interval_hours,
@@ -284,6 +291,36 @@ fn root(flags: &GlobalArgs, from: &Layers<'_>) -> Result<PathBuf, Failure> {
         }
     }
     Ok(below(PathBuf::from("./backups")))
+}
+
+/// The directory of the journal: beside the repository, unless somebody says where. Among the objects of the repository it would not be
+/// out of reach of what happens to them.
+fn journal_directory(root: &Path, from: &Layers<'_>) -> Result<PathBuf, Failure> {
+    const VARIABLE: &str = "BACKUP_JOURNAL_DIRECTORY";
+    let of_file = from.file.content.repository.journal_directory.clone();
+    let (origin, directory) = match (from.environment.path(VARIABLE), of_file) {
+        (Some(directory), _) => (VARIABLE.to_owned(), directory),
+        (None, Some(directory)) => (from.file.origin("repository.journal_directory"), directory),
+        (None, None) => return Ok(journal_beside(root)),
+    };
+    if directory.starts_with(root) {
+        let message = format!("{origin} is {}, which is inside the repository", directory.display());
+        return Err(Failure::new(Code::SettingsValue, message));
+    }
+    Ok(directory)
+}
+
+/// `journal` beside `isolated`; beside a repository of another name, that name with `-journal` behind it.
+fn journal_beside(root: &Path) -> PathBuf {
+    let parent = root.parent().unwrap_or(root);
+    match root.file_name() {
+        Some(name) if name != "isolated" => {
+            let mut name = name.to_owned();
+            name.push("-journal");
+            parent.join(name)
+        }
+        _ => parent.join("journal"),
+    }
 }
 
 /// The path of a `file://` URL.

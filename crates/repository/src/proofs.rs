@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use format::{CONTAINER_BYTES_MAX, ObjectKey, PackId, Proof, Sha256};
+use format::{CONTAINER_BYTES_MAX, ObjectKey, PackId, ProblemRecord, Proof, Sha256};
 use jiff::Timestamp;
 use model::{BackupId, Level, Outcome};
 
@@ -16,7 +16,9 @@ use crate::repository::storage_key;
 use crate::{Error, Repository};
 
 /// Keys of proofs start so.
-const PROOFS: &str = "proofs/";
+pub(crate) const PROOFS: &str = "proofs/";
+/// Problems that a cluster had before it was backed up, as far as a restore can tell.
+const CLUSTER_CODES: [&str; 3] = ["page.bad", "index.damaged", "table.unreadable"];
 
 /// One proof, or what is wrong with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +42,7 @@ impl Repository {
         let sealed = proof
             .seal(&self.inner.keyring, salt)
             .map_err(|source| Error::Seal { what: "the proof".to_owned(), source })?;
-        let key = ObjectKey::Proof(proof.backup.clone(), proof_name(proof.at, random));
+        let key = ObjectKey::Proof(proof.backup.clone(), dated_name(proof.at, random));
         self.inner.store.put(&storage_key(&key)?, &sealed.bytes)?;
         Ok(())
     }
@@ -90,11 +92,13 @@ impl Repository {
         Ok(standing.sound)
     }
 
-    /// Whether a backup is bad, as far as its proofs know. A proof that cannot be read says nothing: damage among proofs never
+    /// How good a backup is, as far as its proofs know. A proof that cannot be read says nothing: damage among proofs never
     /// stops a new backup.
-    pub(crate) fn is_known_bad(&self, id: &BackupId, manifest: Sha256, keys: Vec<ObjectKey>) -> bool {
-        let standing = self.standing(id, manifest, keys);
-        matches!(standing, Ok(Some(proof)) if proof.outcome == Outcome::Failed)
+    pub(crate) fn condition(&self, id: &BackupId, manifest: Sha256, keys: Vec<ObjectKey>) -> Condition {
+        match self.standing(id, manifest, keys) {
+            Ok(Some(proof)) if proof.outcome == Outcome::Failed => Condition::of_failed(&proof),
+            _ => Condition::Good,
+        }
     }
 
     /// Packs that are not what was written, as far as the proofs that count of all backups know. A proof may be of a manifest that
@@ -102,10 +106,7 @@ impl Repository {
     pub(crate) fn damaged_packs(&self, keys: &ProofKeys) -> HashSet<PackId> {
         let mut damaged = HashSet::new();
         for (id, keys) in keys {
-            let mut standing = Standing::default();
-            let mut readable = keys.iter().filter_map(|key| self.read_proof(id, key).ok());
-            let counting = readable.find_map(|proof| standing.add(proof));
-            let Some(proof) = counting.filter(|proof| proof.outcome == Outcome::Failed) else { continue };
+            let Some((_, proof)) = self.counting_failure(id, keys) else { continue };
             damaged.extend(proof.problems.iter().filter_map(|problem| pack_of(&problem.object)));
             // There were more than a check names, so it may be any of them.
             if proof.problems.len() >= MAX_PROBLEMS
@@ -115,6 +116,26 @@ impl Repository {
             }
         }
         damaged
+    }
+
+    /// The proof that counts of a backup, of whatever manifest, when it is a failure.
+    fn counting_failure<'a>(&self, id: &BackupId, keys: &'a [ObjectKey]) -> Option<(&'a ObjectKey, Proof)> {
+        let mut standing = Standing::default();
+        let mut readable = keys.iter().filter_map(|key| Some((key, self.read_proof(id, key).ok()?)));
+        let counting = readable.find_map(|(key, proof)| Some((key, standing.add(proof)?)));
+        counting.filter(|(_, proof)| proof.outcome == Outcome::Failed)
+    }
+
+    /// The proof of a backup that says of a pack that it is damaged, when anybody needs that pack.
+    pub(crate) fn warning<'a>(
+        &self,
+        id: &BackupId,
+        keys: &'a [ObjectKey],
+        is_needed: impl Fn(&PackId) -> bool,
+    ) -> Option<&'a ObjectKey> {
+        let (key, proof) = self.counting_failure(id, keys)?;
+        let named = proof.problems.iter().filter_map(|problem| pack_of(&problem.object));
+        named.into_iter().any(|pack| is_needed(&pack)).then_some(key)
     }
 
     fn read_proof(&self, id: &BackupId, key: &ObjectKey) -> Result<Proof, Error> {
@@ -129,6 +150,31 @@ impl Repository {
             Ok(proof) => Ok(ProofEntry::OfAnotherManifest(Box::new(proof))),
             Err(Error::Damaged(problem)) => Ok(ProofEntry::Damaged(problem)),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// What is known of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Nothing bad.
+    Good,
+    /// It holds what the cluster had, and that was damaged. All its chunks are what was written: whoever restored it has read them.
+    DamagedBefore,
+    /// Anything else.
+    Bad,
+}
+
+impl Condition {
+    fn of_failed(proof: &Proof) -> Self {
+        let is_of_cluster = |problem: &ProblemRecord| CLUSTER_CODES.contains(&problem.code.as_str());
+        let was_restored = proof.level == Level::Restore;
+        // Where there may be more problems than are named, nothing is known of the others.
+        let all_are_named = (1..MAX_PROBLEMS).contains(&proof.problems.len());
+        if was_restored && all_are_named && proof.problems.iter().all(is_of_cluster) {
+            Self::DamagedBefore
+        } else {
+            Self::Bad
         }
     }
 }
@@ -168,8 +214,13 @@ pub(crate) fn pack_of(object: &str) -> Option<PackId> {
     }
 }
 
-/// The name of a proof: a backup id without its first word.
-fn proof_name(at: Timestamp, random: [u8; 3]) -> String {
+/// The time in such a name.
+pub(crate) fn time_of(name: &str) -> Option<Timestamp> {
+    format!("backup-{name}").parse::<BackupId>().ok().map(|id| id.started_at())
+}
+
+/// The name of a proof or a prune: a backup id without its first word.
+pub(crate) fn dated_name(at: Timestamp, random: [u8; 3]) -> String {
     let id = BackupId::new(at, random);
     id.as_str().strip_prefix("backup-").unwrap_or(id.as_str()).to_owned()
 }

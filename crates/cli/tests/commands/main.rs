@@ -5,7 +5,9 @@
 mod damage;
 mod harness;
 mod init;
+mod journal;
 mod memory;
+mod prune;
 mod round_trip;
 mod server;
 mod settings;

@@ -4,7 +4,10 @@
 
 mod cluster;
 mod damage;
+mod journal;
+mod leases;
 mod ledger;
+mod prune;
 mod reuse;
 mod round_trip;
 mod segments;

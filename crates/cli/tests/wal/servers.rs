@@ -141,7 +141,9 @@ impl Archived {
         fn give(path: &Path, (user, group): (u32, u32)) {
             chown(path, Some(user), Some(group)).unwrap();
             if path.is_dir() {
-                fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path(), (user, group)));
+                for entry in fs::read_dir(path).unwrap() {
+                    give(&entry.unwrap().path(), (user, group));
+                }
             }
         }
         if let Some(owner) = self.cluster.owner() {

@@ -214,7 +214,9 @@ fn a_fetch_starts_fetching_ahead_by_itself() {
     let words = ["wal", "fetch", &name(1, 3).to_string(), "pg_wal/RECOVERYXLOG"];
     place.run(&[&words[..], &["--system-id", &SYSTEM.to_string(), "--ahead", "2"]].concat()).succeeds();
     // The process that was started is not ours to wait for; what it does can be seen.
-    while !place.path("pg_wal/chronavault-spool").exists() || spooled(&place).len() < 2 {
+    let is_made =
+        || fs::read_dir(place.path("pg_wal/chronavault-spool")).is_ok_and(|mut all| all.next().is_some());
+    while !is_made() || spooled(&place).len() < 2 {
         std::thread::yield_now();
     }
     let lock = File::open(spool(&place).join("lock")).unwrap();

@@ -111,6 +111,14 @@ codes! {
     ObjectVanished = "object.vanished", Failed,
         "Find out what deletes packs of the repository while a backup runs, then run the backup again.";
 
+    BackupAbandoned = "backup.abandoned", Failed,
+        "Run the backup again, and `chronavault prune` not beside it: it takes a backup of more than a day for one that was killed.";
+
+    PruneRunning = "prune.running", Failed, "Wait until the prune has ended, then run the command again.";
+    DeleteRefused = "delete.refused", Failed,
+        "Release a hold with `chronavault hold ID --release`; of the last proven backup, make and prove a newer one first.";
+    DeleteUnconfirmed = "delete.unconfirmed", Usage, "Add --yes, or run it on a terminal and answer yes.";
+
     // The store.
     StorageFull = "storage.full", Failed,
         "Make room or raise the quota and run the command again; what was there before is untouched.";

@@ -4,13 +4,16 @@
 mod backup;
 mod backup_cluster;
 mod completions;
+mod delete;
 mod demo;
 mod describe;
 mod doctor;
 mod export;
+mod hold;
 mod init;
 mod list;
 mod man;
+mod prune;
 mod restore;
 mod restore_cluster;
 mod show;
@@ -32,6 +35,9 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Verify(args) => verify::run(&args, session),
         Command::Restore(args) => restore::run(&args, session),
         Command::Export(args) => export::run(&args, session),
+        Command::Prune(args) => prune::run(&args, session),
+        Command::Delete(args) => delete::run(&args, session),
+        Command::Hold(args) => hold::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),

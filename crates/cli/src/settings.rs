@@ -4,6 +4,7 @@
 //! from. Values that may hold a secret are never part of an error.
 
 mod file;
+mod retention;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ const LOCK_TIMEOUT_SECONDS: u64 = 10;
 const MAX_SIZE_BYTES: u64 = 10_000_000_000;
 /// `BACKUP_RETENTION_DAYS`.
 const RETENTION_DAYS: u64 = 30;
+/// Days for which anything can be kept.
+const DAYS: std::ops::RangeInclusive<u64> = 1..=36_500;
 /// `BACKUP_INTERVAL_HOURS`.
 const INTERVAL_HOURS: u64 = 24;
 /// Connections that are used at the same time when nothing is said.
@@ -99,10 +102,10 @@ impl Settings {
         let root = root(flags, &from)?;
         let key = key_source(flags, &from)?;
         let backup = &file.content.backup;
-        let days = Number { flag: None, variable: "BACKUP_RETENTION_DAYS", file: backup.retention_days };
+        let days =
+            Number { flag: None, variable: "BACKUP_RETENTION_DAYS", file: file.content.retention.days };
         let hours = Number { flag: None, variable: "BACKUP_INTERVAL_HOURS", file: backup.interval_hours };
-        let retention_days =
-            from.number("backup.retention_days", &days, 1..=36_500)?.unwrap_or(RETENTION_DAYS);
+        let retention_days = from.number("retention.days", &days, DAYS)?.unwrap_or(RETENTION_DAYS);
         let interval_hours =
             from.number("backup.interval_hours", &hours, 1..=8_784)?.unwrap_or(INTERVAL_HOURS);
         let sandbox_directory = backup

@@ -25,6 +25,12 @@ pub enum ObjectKey {
     Wal(SystemId, WalName),
     /// `wal/<system-id>/<timeline>/<segment>.<offset>.piece`
     WalPiece(SystemId, WalSegmentName, u32),
+    /// `intents/<backup-id>.json`
+    Intent(BackupId),
+    /// `intents/prune-<name>.json`
+    PruneIntent(String),
+    /// `holds/<backup-id>/<name>.json`
+    Hold(BackupId, String),
 }
 
 impl ObjectKey {
@@ -43,11 +49,23 @@ impl ObjectKey {
         }
         if let Some(rest) = key.strip_prefix("proofs/") {
             let (backup, name) = rest.split_once('/')?;
-            let name = name.strip_suffix(".proof").filter(|name| is_proof_name(name))?;
+            let name = name.strip_suffix(".proof").filter(|name| is_dated_name(name))?;
             return Some(Self::Proof(backup.parse().ok()?, name.to_owned()));
         }
         if let Some(rest) = key.strip_prefix("wal/") {
             return parse_wal(rest).filter(|parsed| parsed.to_string() == key);
+        }
+        if let Some(rest) = key.strip_prefix("intents/") {
+            let name = rest.strip_suffix(".json")?;
+            return match name.strip_prefix("prune-") {
+                Some(name) => is_dated_name(name).then(|| Self::PruneIntent(name.to_owned())),
+                None => name.parse().ok().map(Self::Intent),
+            };
+        }
+        if let Some(rest) = key.strip_prefix("holds/") {
+            let (backup, name) = rest.split_once('/')?;
+            let name = name.strip_suffix(".json").filter(|name| is_dated_name(name))?;
+            return Some(Self::Hold(backup.parse().ok()?, name.to_owned()));
         }
         let parse = |suffix| key.strip_suffix(suffix)?.parse().ok();
         parse(".manifest").map(Self::Manifest).or_else(|| parse(".sha256").map(Self::Checksum))
@@ -64,6 +82,8 @@ impl ObjectKey {
             Self::Proof(..) => "proof",
             Self::Wal(..) => "WAL object",
             Self::WalPiece(..) => "piece of a WAL segment",
+            Self::Intent(_) | Self::PruneIntent(_) => "intent",
+            Self::Hold(..) => "hold",
         }
     }
 }
@@ -82,7 +102,7 @@ fn parse_wal(rest: &str) -> Option<ObjectKey> {
 }
 
 /// `YYYY-MM-DD-HHMMSS-xxxxxx`: a backup id without its first word.
-fn is_proof_name(name: &str) -> bool {
+fn is_dated_name(name: &str) -> bool {
     format!("backup-{name}").parse::<BackupId>().is_ok()
 }
 
@@ -104,6 +124,9 @@ impl fmt::Display for ObjectKey {
             Self::WalPiece(system, segment, offset) => {
                 write!(f, "wal/{system}/{:08X}/{segment}.{offset:08X}.piece", segment.timeline.get())
             }
+            Self::Intent(id) => write!(f, "intents/{id}.json"),
+            Self::PruneIntent(name) => write!(f, "intents/prune-{name}.json"),
+            Self::Hold(id, name) => write!(f, "holds/{id}/{name}.json"),
         }
     }
 }
@@ -121,7 +144,10 @@ mod tests {
             ObjectKey::Pack(PackId([0xab; 32])),
             ObjectKey::Manifest(backup.clone()),
             ObjectKey::Checksum(backup.clone()),
-            ObjectKey::Proof(backup, "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::Proof(backup.clone(), "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::Intent(backup.clone()),
+            ObjectKey::Hold(backup, "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::PruneIntent("2026-11-23-120000-abc123".to_owned()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF".parse().unwrap()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.partial".parse().unwrap()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.00000028.backup".parse().unwrap()),
@@ -166,6 +192,10 @@ mod tests {
             "wal/7/00000001/000000010000000A000000FF.100.piece".to_owned(),
             "wal/7/00000001/000000010000000A000000FF.+0000100.piece".to_owned(),
             "wal/7/00000001/000000010000000A000000FF.0000abcd.piece".to_owned(),
+            "intents/backup-2026-11-23-120000.json".to_owned(),
+            "intents/prune-backup-2026-11-23-120000-abc123.json".to_owned(),
+            "intents/prune-.json".to_owned(),
+            format!("trash/2026-11-23-120000/packs/ab/{pack}.pack"),
             "lost+found".to_owned(),
         ] {
             assert_eq!(ObjectKey::parse(&key), None, "{key}");

@@ -14,6 +14,7 @@ mod name;
 mod recovery_plan;
 mod recovery_target;
 mod recovery_window;
+mod retention;
 mod row_proof;
 mod segment_header;
 mod size;
@@ -33,6 +34,11 @@ pub use recovery_target::{ParseMomentError, RecoveryTarget, parse_moment};
 pub use recovery_window::{
     ArchivedRange, ArchivedTimeline, BackupSpan, Gap, GapCause, HistoryState, Recoverability, RecoveryWindow,
     SegmentState, recoverability,
+};
+pub use retention::{
+    BackupVerdict, EXPIRING_AT_ONCE, Fate, Halt, Kept, RetentionPlan, RetentionPolicies, RetentionPolicy,
+    Standing, StoredBackup, StoredCluster, StoredTimeline, StoredWal, WalCut, WalFate, WalKept, WalVerdict,
+    plan_removal, plan_retention, superseded_failures,
 };
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
 pub use segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError, SegmentMismatch};

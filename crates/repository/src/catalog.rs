@@ -16,7 +16,7 @@ use crate::repository::{Inner, storage_key};
 use crate::{Error, Repository};
 
 /// Keys of backups start so.
-const BACKUPS: &str = "backup-";
+pub(crate) const BACKUPS: &str = "backup-";
 
 /// One backup as a listing shows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,22 +92,59 @@ impl Repository {
     pub fn backups(&self) -> Result<Vec<Listed>, Error> {
         let mut proofs = self.proof_keys()?;
         let ids = self.ids()?;
-        ids.into_iter().map(|id| self.summary(&id, proofs.remove(&id).unwrap_or_default())).collect()
+        let mut backups = Vec::new();
+        for id in ids {
+            match self.summary(&id, proofs.remove(&id).unwrap_or_default()) {
+                Ok(listed) => backups.push(listed),
+                // Pruned since it was listed.
+                Err(Error::NoSuchBackup { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(backups)
     }
 
     fn summary(&self, id: &BackupId, proofs: Vec<ObjectKey>) -> Result<Listed, Error> {
-        let (manifest, sha256) = match self.inner.manifest(id) {
-            Ok(found) => found,
-            Err(Error::Damaged(problem)) => return Ok(Listed::Damaged { id: id.clone(), problem }),
-            // Deleted since it was listed, by somebody who was told to.
-            Err(error) => return Err(error),
-        };
-        let proof = self.standing(id, sha256, proofs)?;
+        match self.inner.manifest(id) {
+            Ok((manifest, sha256)) => Ok(Listed::Backup(Box::new(self.describe(manifest, sha256, proofs)?))),
+            Err(Error::Damaged(problem)) => Ok(Listed::Damaged { id: id.clone(), problem }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives each manifest that can be read and its hash to `see`, the newest first; what is wrong with the others.
+    ///
+    /// Store calls: 1 list, and 1 get for each manifest.
+    pub(crate) fn each_manifest(
+        &self,
+        mut see: impl FnMut(Manifest, Sha256) -> Result<(), Error>,
+    ) -> Result<Vec<(BackupId, Problem)>, Error> {
+        let mut damaged = Vec::new();
+        for id in self.ids()? {
+            match self.inner.manifest(&id) {
+                Ok((manifest, sha256)) => see(manifest, sha256)?,
+                Err(Error::Damaged(problem)) => damaged.push((id, problem)),
+                // Pruned since it was listed.
+                Err(Error::NoSuchBackup { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// What a listing shows of a backup. `proofs` are the keys of its proofs, newest first.
+    pub(crate) fn describe(
+        &self,
+        manifest: Manifest,
+        sha256: Sha256,
+        proofs: Vec<ObjectKey>,
+    ) -> Result<BackupSummary, Error> {
+        let proof = self.standing(&manifest.id, sha256, proofs)?;
         let (tables, filters) = match manifest.logical {
             Some(logical) => (logical.tables.len() as u64, logical.filters),
             None => (0, Filters::default()),
         };
-        Ok(Listed::Backup(Box::new(BackupSummary {
+        Ok(BackupSummary {
             id: manifest.id,
             kind: manifest.kind,
             source: manifest.source,
@@ -119,7 +156,7 @@ impl Repository {
             tables,
             filters,
             proof,
-        })))
+        })
     }
 
     /// The manifest of a backup.

@@ -98,6 +98,18 @@ pub enum Error {
         /// The key of the pack.
         key: String,
     },
+    /// Somebody took a backup that was being written for abandoned.
+    #[error("{key} went away while the backup was being written, so packs of it may be gone")]
+    IntentVanished {
+        /// The key of its intent.
+        key: String,
+    },
+    /// A prune is at work, which may not see what is to be held.
+    #[error("a prune is at work ({key})")]
+    PruneRunning {
+        /// The key of its intent.
+        key: String,
+    },
     /// A stream or one of its parts was opened but never finished, so that the backup cannot be committed.
     #[error("stream {stream:?} is not finished")]
     Unfinished {

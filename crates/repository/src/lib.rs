@@ -10,8 +10,11 @@ mod cache;
 mod catalog;
 mod check;
 mod error;
+mod holds;
+mod intents;
 mod lists;
 mod proofs;
+mod prune;
 mod random;
 mod reader;
 mod records;
@@ -23,12 +26,18 @@ pub use catalog::{BackupSummary, Listed, Usage};
 pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
 pub use error::{Error, Problem, ProblemKind};
 pub use format::{
-    BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, HolderKey, ListEntry,
+    BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, Hold, HolderKey, ListEntry,
     LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
     ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
     WAL_TEXT_BYTES_MAX,
 };
+pub use holds::{Holds, PlacedHold};
+pub use intents::INTENT_ABANDONED_AFTER;
 pub use proofs::ProofEntry;
+pub use prune::{
+    Objects, OnPrune, PacksLeft, PlannedBackup, PlannedPacks, PlannedWal, PrunePlan, PruneProgress,
+    PruneReport, RemovalRequest, Removed, SegmentRange, TRASH_KEPT,
+};
 pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};
 pub use wal::{

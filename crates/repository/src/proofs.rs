@@ -16,7 +16,7 @@ use crate::repository::storage_key;
 use crate::{Error, Repository};
 
 /// Keys of proofs start so.
-const PROOFS: &str = "proofs/";
+pub(crate) const PROOFS: &str = "proofs/";
 /// Problems that a cluster had before it was backed up, as far as a restore can tell.
 const CLUSTER_CODES: [&str; 3] = ["page.bad", "index.damaged", "table.unreadable"];
 
@@ -42,7 +42,7 @@ impl Repository {
         let sealed = proof
             .seal(&self.inner.keyring, salt)
             .map_err(|source| Error::Seal { what: "the proof".to_owned(), source })?;
-        let key = ObjectKey::Proof(proof.backup.clone(), proof_name(proof.at, random));
+        let key = ObjectKey::Proof(proof.backup.clone(), dated_name(proof.at, random));
         self.inner.store.put(&storage_key(&key)?, &sealed.bytes)?;
         Ok(())
     }
@@ -106,10 +106,7 @@ impl Repository {
     pub(crate) fn damaged_packs(&self, keys: &ProofKeys) -> HashSet<PackId> {
         let mut damaged = HashSet::new();
         for (id, keys) in keys {
-            let mut standing = Standing::default();
-            let mut readable = keys.iter().filter_map(|key| self.read_proof(id, key).ok());
-            let counting = readable.find_map(|proof| standing.add(proof));
-            let Some(proof) = counting.filter(|proof| proof.outcome == Outcome::Failed) else { continue };
+            let Some((_, proof)) = self.counting_failure(id, keys) else { continue };
             damaged.extend(proof.problems.iter().filter_map(|problem| pack_of(&problem.object)));
             // There were more than a check names, so it may be any of them.
             if proof.problems.len() >= MAX_PROBLEMS
@@ -119,6 +116,26 @@ impl Repository {
             }
         }
         damaged
+    }
+
+    /// The proof that counts of a backup, of whatever manifest, when it is a failure.
+    fn counting_failure<'a>(&self, id: &BackupId, keys: &'a [ObjectKey]) -> Option<(&'a ObjectKey, Proof)> {
+        let mut standing = Standing::default();
+        let mut readable = keys.iter().filter_map(|key| Some((key, self.read_proof(id, key).ok()?)));
+        let counting = readable.find_map(|(key, proof)| Some((key, standing.add(proof)?)));
+        counting.filter(|(_, proof)| proof.outcome == Outcome::Failed)
+    }
+
+    /// The proof of a backup that says of a pack that it is damaged, when anybody needs that pack.
+    pub(crate) fn warning<'a>(
+        &self,
+        id: &BackupId,
+        keys: &'a [ObjectKey],
+        is_needed: impl Fn(&PackId) -> bool,
+    ) -> Option<&'a ObjectKey> {
+        let (key, proof) = self.counting_failure(id, keys)?;
+        let named = proof.problems.iter().filter_map(|problem| pack_of(&problem.object));
+        named.into_iter().any(|pack| is_needed(&pack)).then_some(key)
     }
 
     fn read_proof(&self, id: &BackupId, key: &ObjectKey) -> Result<Proof, Error> {
@@ -197,8 +214,13 @@ pub(crate) fn pack_of(object: &str) -> Option<PackId> {
     }
 }
 
-/// The name of a proof: a backup id without its first word.
-fn proof_name(at: Timestamp, random: [u8; 3]) -> String {
+/// The time in such a name.
+pub(crate) fn time_of(name: &str) -> Option<Timestamp> {
+    format!("backup-{name}").parse::<BackupId>().ok().map(|id| id.started_at())
+}
+
+/// The name of a proof or a prune: a backup id without its first word.
+pub(crate) fn dated_name(at: Timestamp, random: [u8; 3]) -> String {
     let id = BackupId::new(at, random);
     id.as_str().strip_prefix("backup-").unwrap_or(id.as_str()).to_owned()
 }

@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: any decision about which WAL is needed, and any connection to a server.
 
+mod archived;
 mod catalogue;
 mod pieces;
 mod read;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use format::{ChunkId, ObjectKey};
 use model::{SystemId, WalName, WalSegmentName};
 
+pub(crate) use catalogue::WAL;
 pub use catalogue::{TimelineWal, WalCatalogue};
 pub use format::WalHead;
 pub use pieces::Unfinished;

@@ -1,13 +1,14 @@
 //! Writing a backup.
 //!
 //! Invariant: packs come before the manifest, and the manifest makes the backup exist. A writer that is dropped without
-//! [`BackupWriter::commit`] leaves packs that nothing names, and no backup.
+//! [`BackupWriter::commit`] leaves packs that nothing names, and no backup. Its intent is there as long as it is (W12).
 //!
 //! Chunks go through one bounded channel to a few seal threads, and finished packs through another to a few put threads, so that
 //! hashing, compressing and encrypting use all cores while the store waits for its disk. Every queue and buffer has a named
 //! limit, and memory does not grow with the database (except for 32 bytes for each chunk of the parent, up to a limit).
 
 mod archive;
+mod chosen;
 mod chunk_store;
 mod cluster;
 mod commit;
@@ -31,13 +32,13 @@ use format::{FileRecord, Manifest, ObjectKey, PackId, StreamKind};
 use model::{BackupId, Kind, QualifiedName};
 
 use self::pack::PackBuilder;
-use self::parent::Parent;
 use self::sealer::{Job, Sealer};
 use self::shared::Shared;
 use self::stream::Stream;
 use crate::catalog::ProofKeys;
 use crate::error::Problem;
-use crate::proofs::{Condition, pack_of};
+use crate::intents::Announcement;
+use crate::proofs::Condition;
 use crate::records::Records;
 use crate::{Error, Repository};
 
@@ -62,7 +63,7 @@ const WAITING_CHUNKS: usize = 2;
 const MAX_KNOWN_CHUNKS: usize = 1 << 16;
 
 /// Keys of packs start so.
-const PACKS: &str = "packs/";
+pub(crate) const PACKS: &str = "packs/";
 
 /// How a backup is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,8 @@ pub struct BackupWriter {
     streams: Mutex<Vec<Arc<Stream>>>,
     sealers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
+    /// Goes away last, when no thread can put a pack any more.
+    intent: Announcement,
 }
 
 impl std::fmt::Debug for BackupWriter {
@@ -140,8 +143,13 @@ impl Repository {
     ) -> Result<BackupWriter, Error> {
         let records = Arc::new(Records::new(Arc::clone(&self.inner)));
         let mut problems = Vec::new();
-        let parent =
-            if options.reuse { self.parent_of(source, kind, &records, &mut problems)? } else { None };
+        let chosen = if options.reuse { self.choose_parent(source, kind, &mut problems)? } else { None };
+        let parent_id = chosen.as_ref().map(|chosen| &chosen.manifest.id);
+        let intent = Announcement::of_writer(&self.inner, &id, parent_id)?;
+        let parent = match chosen {
+            Some(chosen) => self.open_parent(chosen, &records, &mut problems)?,
+            None => None,
+        };
         let (parent_id, parent) = parent.unzip();
         problems.extend(parent.iter().flat_map(|parent| parent.problems.iter().cloned()));
 
@@ -159,6 +167,7 @@ impl Repository {
             streams: Mutex::default(),
             sealers: Vec::new(),
             putters: Vec::new(),
+            intent,
         };
         for number in 0..PUT_THREADS {
             let (shared, packs) = (Arc::clone(&writer.shared), packs.clone());
@@ -169,31 +178,6 @@ impl Repository {
             writer.sealers.push(spawn(format!("seal-{number}"), move || seal_chunks(&shared, &waiting))?);
         }
         Ok(writer)
-    }
-
-    /// The backup to reuse from, without the packs that are known to be damaged.
-    fn parent_of(
-        &self,
-        source: &str,
-        kind: Kind,
-        records: &Arc<Records>,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Option<(BackupId, Parent)>, Error> {
-        let proofs = self.proof_keys()?;
-        let damaged = self.damaged_packs(&proofs);
-        let Some((manifest, condition)) = self.newest_good(source, kind, proofs, &damaged, problems)? else {
-            return Ok(None);
-        };
-        let mut there = self.packs_there()?;
-        there.retain(|pack, _| !damaged.contains(pack));
-        let files = self.files_of(&manifest, problems);
-        let is_good = condition == Condition::Good;
-        let mut parent = Parent::open(&manifest, records, &there, files, is_good);
-        // Whoever verified has been told already.
-        parent
-            .problems
-            .retain(|problem| pack_of(&problem.object).is_none_or(|pack| !damaged.contains(&pack)));
-        Ok(Some((manifest.id, parent)))
     }
 
     /// The newest backup of the same source and kind that can be read and is not known to be bad. Where all are known to be bad,
@@ -217,6 +201,8 @@ impl Repository {
                     problems.push(problem);
                     continue;
                 }
+                // Pruned since it was listed.
+                Err(Error::NoSuchBackup { .. }) => continue,
                 Err(error) => return Err(error),
             };
             if manifest.source != source || manifest.kind != kind {

@@ -5,7 +5,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use crate::{Created, Key, Store, StoreError};
+use crate::{Created, Key, Store, StoreError, TRASH};
 
 /// Exercises every promise of [`Store`]. The store must be empty, and is left with a few objects.
 ///
@@ -19,6 +19,7 @@ pub fn check(store: &dyn Store) {
     replacing(store);
     listing(store);
     deleting(store);
+    trashing(store);
     racing_puts(store);
     large_objects(store);
 }
@@ -100,6 +101,30 @@ fn deleting(store: &dyn Store) {
     assert_eq!(store.size(&gone).unwrap(), None);
     assert_eq!(store.put(&gone, b"y").unwrap(), Created::New);
     assert_eq!(store.get(&gone, 1).unwrap(), b"y");
+}
+
+/// What is trashed is gone from its key; a store may or may not keep it aside, but then it keeps it whole.
+fn trashing(store: &dyn Store) {
+    let object = key("trashing/packs/object");
+    let aside = object.in_trash("2026-11-23-120000").unwrap();
+    assert_eq!(aside.as_str(), "trash/2026-11-23-120000/trashing/packs/object");
+    assert!(!store.trash(&object, &aside).unwrap());
+    assert_eq!(store.list(TRASH).unwrap(), vec![]);
+    let mut kept = false;
+    for bytes in [&b"first"[..], b"other"] {
+        assert_eq!(store.put(&object, bytes).unwrap(), Created::New);
+        assert!(store.trash(&object, &aside).unwrap());
+        assert!(matches!(store.get(&object, 100), Err(StoreError::NotFound { .. })));
+        assert_eq!(store.size(&object).unwrap(), None);
+        assert_eq!(store.list("trashing/").unwrap(), vec![]);
+        assert!(!store.trash(&object, &aside).unwrap());
+        let listed: Vec<_> = store.list(TRASH).unwrap().into_iter().map(|object| object.key).collect();
+        kept = store.size(&aside).unwrap().is_some();
+        assert_eq!(listed, if kept { vec![aside.clone()] } else { vec![] });
+        assert!(!kept || store.get(&aside, 100).unwrap() == bytes);
+    }
+    assert_eq!(store.delete(&aside).unwrap(), kept);
+    assert_eq!(store.list(TRASH).unwrap(), vec![]);
 }
 
 /// Of several different puts of one key at the same moment exactly one wins, and the others say so.

@@ -137,6 +137,10 @@ impl<S: Store> Store for Faulty<S> {
         self.run(Operation::Delete, key.as_str(), || self.inner.delete(key))
     }
 
+    fn trash(&self, key: &Key, aside: &Key) -> Result<bool, StoreError> {
+        self.run(Operation::Trash, key.as_str(), || self.inner.trash(key, aside))
+    }
+
     fn free_space(&self) -> Result<Option<u64>, StoreError> {
         self.inner.free_space()
     }

@@ -8,6 +8,9 @@ pub const MAX_KEY_BYTES: usize = 512;
 /// Most bytes of one part of a key, so that a file name with the suffix of a temporary file stays within 255 bytes.
 pub const MAX_PART_BYTES: usize = 200;
 
+/// Keys of objects that were trashed start so. No other object is put there.
+pub const TRASH: &str = "trash/";
+
 /// The end of the name of a local temporary file; no key may end so.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -40,6 +43,14 @@ impl Key {
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Where this object is kept after it was trashed together with others in `lot`, a name for all of them.
+    ///
+    /// # Errors
+    /// When `lot` is no part of a key, or the key becomes too long.
+    pub fn in_trash(&self, lot: &str) -> Result<Self, KeyError> {
+        Self::new(format!("{TRASH}{lot}/{self}"))
     }
 
     /// The parts before the last one, joined, and the last part.

@@ -17,7 +17,7 @@ mod store;
 
 pub use error::StoreError;
 pub use faulty::{Effect, Fault, Faulty};
-pub use key::{Key, KeyError, MAX_KEY_BYTES, MAX_PART_BYTES};
+pub use key::{Key, KeyError, MAX_KEY_BYTES, MAX_PART_BYTES, TRASH};
 pub use local::{Isolation, LocalStore, Swept};
 pub use memory::{MAX_MEMORY_OBJECT_BYTES, MemoryStore};
 pub use recording::{Call, Calls, Operation, Recording};

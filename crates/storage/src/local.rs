@@ -9,6 +9,7 @@ mod leftovers;
 mod object;
 #[cfg(test)]
 mod tests;
+mod trash;
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -21,6 +22,8 @@ use rustix::io::Errno;
 
 use crate::key::is_part;
 use crate::{Created, Key, Listed, Store, StoreError};
+
+use trash::Failed;
 
 pub use leftovers::Swept;
 
@@ -181,7 +184,17 @@ impl Store for LocalStore {
             Err(errno) => return Err(StoreError::system("delete", key.as_str(), errno)),
         }
         rustix::fs::fsync(&directory).map_err(|errno| StoreError::system("delete", key.as_str(), errno))?;
+        self.tidy_trash(key);
         Ok(true)
+    }
+
+    fn trash(&self, key: &Key, aside: &Key) -> Result<bool, StoreError> {
+        match self.move_aside(key, aside) {
+            // Whoever makes room needs none for it.
+            Err(Failed::NoPlace) => self.delete(key),
+            Err(Failed::Store(error)) => Err(error),
+            Ok(was_there) => Ok(was_there),
+        }
     }
 
     fn free_space(&self) -> Result<Option<u64>, StoreError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Created, Key, Listed, Store, StoreError};
+use crate::{Created, Key, Listed, Store, StoreError, TRASH};
 
 /// Largest object that a [`MemoryStore`] takes, in bytes.
 pub const MAX_MEMORY_OBJECT_BYTES: u64 = 64 << 20;
@@ -129,6 +129,16 @@ impl Store for MemoryStore {
         Ok(self.objects().remove(key).is_some())
     }
 
+    fn trash(&self, key: &Key, aside: &Key) -> Result<bool, StoreError> {
+        if !aside.as_str().starts_with(TRASH) {
+            return Err(strict("trash", key, "what is trashed is kept below trash/"));
+        }
+        let mut objects = self.objects();
+        let Some(object) = objects.remove(key) else { return Ok(false) };
+        objects.insert(aside.clone(), object);
+        Ok(true)
+    }
+
     fn free_space(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)
     }
@@ -155,5 +165,6 @@ mod tests {
         store.put(&key, b"abc").unwrap();
         assert!(store.read_range(&key, 0, &mut []).is_err());
         assert!(store.get(&key, u64::MAX).is_err());
+        assert!(store.trash(&key, &Key::new("b").unwrap()).is_err());
     }
 }

@@ -24,6 +24,8 @@ pub enum Operation {
     List,
     /// [`Store::delete`]
     Delete,
+    /// [`Store::trash`]
+    Trash,
 }
 
 /// One call.
@@ -127,6 +129,10 @@ impl<S: Store> Store for Recording<S> {
 
     fn delete(&self, key: &Key) -> Result<bool, StoreError> {
         self.note(Operation::Delete, key.as_str(), self.inner.delete(key), |_| 0)
+    }
+
+    fn trash(&self, key: &Key, aside: &Key) -> Result<bool, StoreError> {
+        self.note(Operation::Trash, key.as_str(), self.inner.trash(key, aside), |_| 0)
     }
 
     fn free_space(&self) -> Result<Option<u64>, StoreError> {

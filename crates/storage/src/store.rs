@@ -89,6 +89,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// When the object may still be there.
     fn delete(&self, key: &Key) -> Result<bool, StoreError>;
 
+    /// Takes the object away from `key`, as [`Store::delete`] does. Where the store can, its bytes are afterwards at `aside`, in
+    /// place of what is there; else they are gone. Returns whether the object was there. `aside` is from [`Key::in_trash`].
+    ///
+    /// # Errors
+    /// When the object may still be there.
+    fn trash(&self, key: &Key, aside: &Key) -> Result<bool, StoreError>;
+
     /// Free bytes, where the store has a limit that it knows.
     ///
     /// # Errors
@@ -130,6 +137,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn delete(&self, key: &Key) -> Result<bool, StoreError> {
         (**self).delete(key)
+    }
+
+    fn trash(&self, key: &Key, aside: &Key) -> Result<bool, StoreError> {
+        (**self).trash(key, aside)
     }
 
     fn free_space(&self) -> Result<Option<u64>, StoreError> {

@@ -49,6 +49,21 @@ fn child_settles_one_object() {
     }
 }
 
+/// The child of the tests of `trash`. On its own it does nothing.
+#[test]
+fn child_trashes_one_object() {
+    if let Some(root) = std::env::var_os(ROOT) {
+        let store = LocalStore::new(Path::new(&root), Isolation::Required).unwrap();
+        let key = Key::new(OBJECT).unwrap();
+        println!("first: {:?}", store.trash(&key, &key.in_trash("lot").unwrap()).map_err(|_| "failed"));
+    }
+}
+
+/// Prepares a store with the object in it.
+fn stored(root: &Path) {
+    put(root).unwrap();
+}
+
 /// What a child that puts printed, and the system calls it made below the store's parent, with paths relative to that.
 fn trace(inject: Option<&str>) -> (tempfile::TempDir, PathBuf, Vec<String>, Vec<String>) {
     trace_child("child_puts_one_object", inject, |_| {})
@@ -126,14 +141,42 @@ fn a_put_is_synced_before_it_is_visible() {
 /// Whoever gave the object its name may have died before that was durable; its bytes were.
 #[test]
 fn what_somebody_else_put_is_settled_by_syncing_every_name_that_leads_to_it() {
-    let (_directory, _root, results, calls) = trace_child("child_settles_one_object", None, |root| {
-        put(root).unwrap();
-    });
+    let (_directory, _root, results, calls) = trace_child("child_settles_one_object", None, stored);
     assert_eq!(results, ["Ok(())", "second: true"], "{calls:#?}");
     for directory in ["backups", "backups/isolated", "backups/isolated/packs", "backups/isolated/packs/ab"] {
         find(&calls, 0, &["fsync(", &format!("<{directory}>")]);
     }
     assert!(!calls.iter().any(|call| call.contains("write(") || call.contains("O_CREAT")), "{calls:#?}");
+}
+
+/// It is in the trash before it is gone, and gone before that is said.
+#[test]
+fn what_is_trashed_is_gone_durably() {
+    let (_directory, root, results, calls) = trace_child("child_trashes_one_object", None, stored);
+    assert_eq!(results, ["Ok(true)"], "{calls:#?}");
+    let made = find(&calls, 0, &["fsync(", "<backups/isolated/trash/lot/packs>"]);
+    let renamed = find(&calls, made, &["renameat", "<backups/isolated/packs/ab>", "\"object.pack\""]);
+    let kept = find(&calls, renamed, &["fsync(", "<backups/isolated/trash/lot/packs/ab>"]);
+    find(&calls, kept, &["fsync(", "<backups/isolated/packs/ab>"]);
+    assert_eq!(std::fs::read(root.join("trash/lot").join(OBJECT)).unwrap(), BYTES);
+    assert!(!root.join(OBJECT).exists());
+}
+
+/// A full disk is the usual reason to prune: what cannot be kept aside is deleted.
+#[test]
+fn what_has_no_room_in_the_trash_is_deleted() {
+    for failing in ["mkdirat:error=ENOSPC:when=1", "renameat,renameat2:error=ENOSPC:when=1"] {
+        let (_directory, root, results, calls) =
+            trace_child("child_trashes_one_object", Some(failing), stored);
+        assert_eq!(results, ["Ok(true)"], "{calls:#?}");
+        let gone = find(&calls, 0, &["unlinkat(", "\"object.pack\""]);
+        find(&calls, gone, &["fsync(", "<backups/isolated/packs/ab>"]);
+        assert!(!root.join(OBJECT).exists() && !root.join("trash/lot").join(OBJECT).exists());
+    }
+    let failing = Some("renameat,renameat2:error=EIO:when=1");
+    let (_directory, root, results, _) = trace_child("child_trashes_one_object", failing, stored);
+    assert_eq!(results, ["Err(\"failed\")"]);
+    assert!(root.join(OBJECT).exists(), "any other error takes nothing away");
 }
 
 #[test]

@@ -83,6 +83,8 @@ fn of_repository(error: &repository::Error) -> Code {
         Error::NoSuchBackup { .. } => Code::BackupMissing,
         Error::NoSuchStream { .. } => Code::ObjectInconsistent,
         Error::PackVanished { .. } => Code::ObjectVanished,
+        Error::IntentVanished { .. } => Code::BackupAbandoned,
+        Error::PruneRunning { .. } => Code::PruneRunning,
         Error::WalDiffers { .. } => Code::WalDiffers,
         Error::WalLength { .. } | Error::WalMisnamed { .. } => Code::WalMisnamed,
         Error::WalUnfinished { .. } => Code::WalUnfinished,

@@ -60,7 +60,7 @@ impl Given {
 
 #[test]
 fn the_strongest_layer_wins() {
-    let file = "[backup]\nmax_size_gb = 1\njobs = 3\ncompression = false\nretention_days = 7\n";
+    let file = "[backup]\nmax_size_gb = 1\njobs = 3\ncompression = false\n[retention]\ndays = 7\n";
     let backup = given().file(file).backup().unwrap();
     assert_eq!((backup.max_size_bytes, backup.jobs, backup.compression), (Some(1_000_000_000), 3, None));
     let with_environment =

@@ -6,6 +6,7 @@ mod damage;
 mod harness;
 mod init;
 mod memory;
+mod prune;
 mod round_trip;
 mod server;
 mod settings;

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "backup",
     "list",
@@ -10,6 +10,9 @@ const COMMANDS: [&str; 12] = [
     "verify",
     "restore",
     "export",
+    "prune",
+    "delete",
+    "hold",
     "wal",
     "doctor",
     "demo",
@@ -30,7 +33,7 @@ fn help_names_every_command_and_none_that_is_missing() {
         help.succeeds();
         assert!(help.out.contains("Examples:") && help.out.contains("--json"), "{command}");
     }
-    for absent in ["prune", "keys", "serve", "drill", "journal"] {
+    for absent in ["keys", "serve", "drill", "journal"] {
         assert!(!help.out.contains(&format!("\n  {absent} ")), "{absent}");
     }
     let help = place.run(&["wal", "--help"]).out;
@@ -53,7 +56,7 @@ fn a_usage_error_is_one_sentence_with_a_hint() {
     place.run(&["verify"]).fails(2, "usage", "<ID|latest>");
     place.run(&["verify", "latest", "--all"]).fails(2, "usage", "cannot be used with");
     place.run(&["verify", "latest", "--level", "deep"]).fails(2, "usage", "\"deep\" is not one of");
-    place.run(&["prune"]).fails(2, "usage", "'prune'");
+    place.run(&["prnue"]).fails(2, "usage", "'prnue'");
     place.run(&["restore", "latest", "--to", "x", "postgres://u:hunter2@h/d"]).fails(
         2,
         "usage",

@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use model::{
-    ArchivedTimeline, BackupId, BackupSpan, HistoryState, Recoverability, RecoveryWindow, SegmentSize,
-    SegmentState, SystemId, TimelineHistory, TimelineId, WalName, WalSegmentName, recoverability,
+    ArchivedTimeline, BackupId, BackupSpan, Recoverability, RecoveryWindow, SegmentSize, SegmentState,
+    SystemId, TimelineId, WalName, WalSegmentName, recoverability,
 };
-use repository::{Problem, ProblemKind, Repository, TimelineWal, WalArchive, WalCatalogue};
+use repository::{Problem, Repository, TimelineWal, WalArchive, WalCatalogue};
 
 use crate::progress::Progress;
 use crate::{Context, Error, Phase};
@@ -189,7 +189,7 @@ impl Reading<'_> {
     fn newest(&mut self, catalogue: &WalCatalogue) -> Result<Option<NewestWal>, Error> {
         let mut newest: Option<NewestWal> = None;
         for wal in catalogue.timelines.values() {
-            let Some(segment) = last_of(wal) else { continue };
+            let Some(segment) = wal.last() else { continue };
             let Some((archived_at, _)) = self.segment(segment)? else { continue };
             if newest.is_none_or(|newest| newest.archived_at < archived_at) {
                 newest = Some(NewestWal { segment, archived_at });
@@ -216,41 +216,11 @@ impl Reading<'_> {
         wal: &TimelineWal,
         damaged: &BTreeSet<WalSegmentName>,
     ) -> Result<ArchivedTimeline, Error> {
-        let state = |name| if damaged.contains(name) { SegmentState::Damaged } else { SegmentState::Whole };
-        let unfinished = match wal.pieces.keys().max().filter(|name| Some(**name) == last_of(wal)) {
-            Some(name) if !wal.segments.contains_key(name) => {
-                let known = self.archive.unfinished(*name);
-                self.tolerate(known)?.map(|known| (*name, name.start(known.size).plus(known.bytes.into())))
-            }
-            _ => None,
-        };
-        Ok(ArchivedTimeline {
-            timeline,
-            history: self.history(timeline, wal)?,
-            segments: wal.segments.keys().map(|name| (*name, state(name))).collect(),
-            unfinished,
-        })
-    }
-
-    fn history(&mut self, timeline: TimelineId, wal: &TimelineWal) -> Result<HistoryState, Error> {
-        if !wal.has_history {
-            return Ok(match timeline {
-                TimelineId::FIRST => HistoryState::Known(TimelineHistory::root(timeline)),
-                _ => HistoryState::Missing,
-            });
+        let mut archived = self.archive.archived(timeline, wal, &mut self.problems)?;
+        for (_, state) in archived.segments.iter_mut().filter(|(name, _)| damaged.contains(name)) {
+            *state = SegmentState::Damaged;
         }
-        let text = self.archive.history(timeline);
-        let Some(text) = self.tolerate(text)? else { return Ok(HistoryState::Damaged) };
-        match TimelineHistory::parse(timeline, &text) {
-            Ok(history) => Ok(HistoryState::Known(history)),
-            Err(error) => {
-                let name = WalName::History(timeline);
-                let object = format!("wal/{}/{name}", self.archive.system());
-                let message = error.to_string();
-                self.problems.push(Problem { object, kind: ProblemKind::Inconsistent, message });
-                Ok(HistoryState::Damaged)
-            }
-        }
+        Ok(archived)
     }
 
     fn window(&mut self, window: &RecoveryWindow, backups: &[BackupSpan]) -> Result<WalWindow, Error> {
@@ -299,9 +269,4 @@ impl Reading<'_> {
         }
         Ok(damaged)
     }
-}
-
-/// The last segment of a timeline of which there is anything.
-fn last_of(wal: &TimelineWal) -> Option<WalSegmentName> {
-    wal.segments.keys().chain(wal.pieces.keys()).max().copied()
 }

@@ -9,7 +9,7 @@ use super::WalArchive;
 use crate::{Error, Repository};
 
 /// Keys of WAL start so.
-const WAL: &str = "wal/";
+pub(crate) const WAL: &str = "wal/";
 
 /// The names of all WAL of a cluster. Nothing of it was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,14 +45,8 @@ impl WalArchive {
     pub fn catalogue(&self) -> Result<WalCatalogue, Error> {
         let mut catalogue = WalCatalogue::default();
         for object in self.repository.store.list(&format!("{WAL}{}/", self.system))? {
-            match ObjectKey::parse(object.key.as_str()) {
-                Some(ObjectKey::Wal(_, name)) => catalogue.timeline(name.timeline()).add(name, object.size),
-                Some(ObjectKey::WalPiece(_, segment, offset)) => {
-                    let timeline = catalogue.timeline(segment.timeline);
-                    timeline.pieces.entry(segment).or_default().insert(offset);
-                    timeline.stored_bytes += object.size;
-                }
-                _ => {}
+            if let Some(key) = ObjectKey::parse(object.key.as_str()) {
+                catalogue.add(&key, object.size);
             }
         }
         Ok(catalogue)
@@ -77,12 +71,30 @@ impl Repository {
 }
 
 impl WalCatalogue {
+    /// Adds an object of WAL; any other is none of the catalogue.
+    pub(crate) fn add(&mut self, key: &ObjectKey, stored_bytes: u64) {
+        match key {
+            ObjectKey::Wal(_, name) => self.timeline(name.timeline()).add(*name, stored_bytes),
+            ObjectKey::WalPiece(_, segment, offset) => {
+                let timeline = self.timeline(segment.timeline);
+                timeline.pieces.entry(*segment).or_default().insert(*offset);
+                timeline.stored_bytes += stored_bytes;
+            }
+            _ => {}
+        }
+    }
+
     fn timeline(&mut self, timeline: TimelineId) -> &mut TimelineWal {
         self.timelines.entry(timeline).or_default()
     }
 }
 
 impl TimelineWal {
+    /// The last segment of which there is anything that can be recovered to.
+    pub fn last(&self) -> Option<WalSegmentName> {
+        self.segments.keys().chain(self.pieces.keys()).max().copied()
+    }
+
     fn add(&mut self, name: WalName, stored_bytes: u64) {
         self.stored_bytes += stored_bytes;
         match name {

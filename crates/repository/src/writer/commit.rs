@@ -47,7 +47,7 @@ impl BackupWriter {
     ///
     /// # Errors
     /// When anything failed since the beginning, when a stream or part is unfinished, or when a pack that was to be used again
-    /// went away. No backup is listed then, unless it was putting the manifest itself that failed: in that case the backup may
+    /// or the intent of this backup went away. No backup is listed then, unless it was putting the manifest itself that failed: in that case the backup may
     /// be listed, and if so it is complete.
     pub fn commit(mut self, facts: CommitFacts) -> Result<Committed, Error> {
         self.stop();
@@ -137,7 +137,14 @@ impl BackupWriter {
         let salt = crate::random::salt()?;
         let sealed = manifest.seal(&repository.keyring, salt).map_err(pack::seal("the manifest"))?;
         let manifest_sha256 = Sha256(sealed.id.0);
-        repository.store.put(&storage_key(&ObjectKey::Manifest(self.id.clone()))?, &sealed.bytes)?;
+        let place = storage_key(&ObjectKey::Manifest(self.id.clone()))?;
+        self.intent.require()?;
+        repository.store.put(&place, &sealed.bytes)?;
+        if let Err(error) = self.intent.require() {
+            // Whoever took it away may not have seen the manifest, and be collecting the packs.
+            repository.store.delete(&place)?;
+            return Err(error);
+        }
         let checksums = repository.write_checksums(&manifest, manifest_sha256);
         Ok(Committed { manifest, manifest_sha256, checksums })
     }

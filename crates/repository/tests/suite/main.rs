@@ -5,6 +5,7 @@
 mod cluster;
 mod damage;
 mod ledger;
+mod prune;
 mod reuse;
 mod round_trip;
 mod segments;

@@ -270,6 +270,10 @@ impl Store for Vanishing {
         self.0.delete(key)
     }
 
+    fn trash(&self, key: &Key, aside: &Key) -> Result<bool, StoreError> {
+        self.0.trash(key, aside)
+    }
+
     fn free_space(&self) -> Result<Option<u64>, StoreError> {
         self.0.free_space()
     }

@@ -141,6 +141,39 @@ fn leftovers_are_not_listed_and_are_swept_when_old() {
 }
 
 #[test]
+fn the_trash_leaves_no_empty_directories() {
+    let (_directory, store) = store();
+    let names = ["packs/ab/x.pack", "packs/cd/y.pack", "backup.manifest"];
+    let aside = |name: &str| key(name).in_trash("2026-11-23-120000").unwrap();
+    for name in names {
+        store.put(&key(name), name.as_bytes()).unwrap();
+        assert!(store.trash(&key(name), &aside(name)).unwrap());
+        assert_eq!(store.get(&aside(name), 100).unwrap(), name.as_bytes());
+    }
+    assert_eq!(mode(&store.root().join("trash/2026-11-23-120000/packs/ab")), 0o700);
+    // What lies there in the same order comes back with one `cp`.
+    assert!(store.root().join("trash/2026-11-23-120000/packs/ab/x.pack").exists());
+    let left = |path: &str| fs::read_dir(store.root().join(path)).map_or(0, Iterator::count);
+    store.delete(&aside(names[0])).unwrap();
+    assert_eq!(left("trash/2026-11-23-120000/packs"), 1);
+    store.delete(&aside(names[1])).unwrap();
+    assert_eq!(left("trash/2026-11-23-120000"), 1);
+    store.delete(&aside(names[2])).unwrap();
+    assert_eq!(left("trash"), 0);
+    assert_eq!(left("packs"), 2, "directories in which somebody may be putting something stay");
+}
+
+#[test]
+fn a_directory_is_not_trashed() {
+    let (_directory, store) = store();
+    store.put(&key("packs/ab/x.pack"), b"x").unwrap();
+    let packs = key("packs/ab");
+    assert!(!store.trash(&packs, &packs.in_trash("lot").unwrap()).unwrap());
+    assert_eq!(store.get(&key("packs/ab/x.pack"), 1).unwrap(), b"x");
+    assert!(!store.root().join("trash").exists());
+}
+
+#[test]
 fn a_failed_put_leaves_no_file() {
     let (_directory, store) = store();
     store.put(&key("taken"), b"x").unwrap();

@@ -1,0 +1,11 @@
+//! Pruning, by a clock of our own.
+
+mod damage;
+mod gate;
+mod holds;
+mod interruption;
+mod order;
+mod race;
+mod scene;
+mod writers;
+mod year;

@@ -10,6 +10,7 @@
 
 mod cluster;
 mod examples;
+mod journal;
 mod wal;
 
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ use model::{BackupId, Level};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
+
+pub(crate) use journal::{JournalCommand, JournalShowArgs};
 
 pub(crate) use cluster::{
     ActionArg, CheckpointArg, ClusterBackupArgs, ClusterRestoreArgs, MethodArg, TimelineArg,
@@ -108,6 +111,9 @@ pub(crate) enum Command {
     /// Archive WAL, fetch it for a recovery, and show to which moments can be recovered.
     #[command(subcommand, after_help = examples::WAL, arg_required_else_help = true)]
     Wal(WalCommand),
+    /// Show what was done, by whom and how it ended; verify that nobody changed it.
+    #[command(subcommand, after_help = examples::JOURNAL, arg_required_else_help = true)]
+    Journal(JournalCommand),
     /// Check settings, key, repository, tools and server; each finding says what to do next.
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),

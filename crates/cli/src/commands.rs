@@ -11,6 +11,7 @@ mod doctor;
 mod export;
 mod hold;
 mod init;
+mod journal;
 mod list;
 mod man;
 mod prune;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Delete(args) => delete::run(&args, session),
         Command::Hold(args) => hold::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
+        Command::Journal(command) => journal::run(&command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
         Command::Completions(args) => completions::run(&args),

@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) root: PathBuf,
     /// Whether everything below the root must be out of reach of other users.
     pub(crate) isolation: bool,
+    /// Where the journal of this machine is.
+    pub(crate) journal_directory: PathBuf,
     /// Where the key is.
     pub(crate) key: KeySource,
     /// Days for which backups are kept.
@@ -100,6 +102,7 @@ impl Settings {
         let table = &file.content.repository;
         let isolation = from.switch("BACKUP_ISOLATION_ENABLED", table.isolation)?;
         let root = root(flags, &from)?;
+        let journal_directory = journal_directory(&root, &from)?;
         let key = key_source(flags, &from)?;
         let backup = &file.content.backup;
         let days =
@@ -118,6 +121,7 @@ impl Settings {
             file,
             root,
             isolation,
+            journal_directory,
             key,
             retention_days,
             interval_hours,
@@ -287,6 +291,36 @@ fn root(flags: &GlobalArgs, from: &Layers<'_>) -> Result<PathBuf, Failure> {
         }
     }
     Ok(below(PathBuf::from("./backups")))
+}
+
+/// The directory of the journal: beside the repository, unless somebody says where. Among the objects of the repository it would not be
+/// out of reach of what happens to them.
+fn journal_directory(root: &Path, from: &Layers<'_>) -> Result<PathBuf, Failure> {
+    const VARIABLE: &str = "BACKUP_JOURNAL_DIRECTORY";
+    let of_file = from.file.content.repository.journal_directory.clone();
+    let (origin, directory) = match (from.environment.path(VARIABLE), of_file) {
+        (Some(directory), _) => (VARIABLE.to_owned(), directory),
+        (None, Some(directory)) => (from.file.origin("repository.journal_directory"), directory),
+        (None, None) => return Ok(journal_beside(root)),
+    };
+    if directory.starts_with(root) {
+        let message = format!("{origin} is {}, which is inside the repository", directory.display());
+        return Err(Failure::new(Code::SettingsValue, message));
+    }
+    Ok(directory)
+}
+
+/// `journal` beside `isolated`; beside a repository of another name, that name with `-journal` behind it.
+fn journal_beside(root: &Path) -> PathBuf {
+    let parent = root.parent().unwrap_or(root);
+    match root.file_name() {
+        Some(name) if name != "isolated" => {
+            let mut name = name.to_owned();
+            name.push("-journal");
+            parent.join(name)
+        }
+        _ => parent.join("journal"),
+    }
 }
 
 /// The path of a `file://` URL.

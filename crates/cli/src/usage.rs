@@ -60,7 +60,7 @@ fn command_name(arguments: &[OsString]) -> Option<String> {
 }
 
 /// `text` without the passwords of connection strings that ended up in the wrong place.
-fn redact(text: &str) -> String {
+pub(crate) fn redact(text: &str) -> String {
     text.split(' ').map(redact_word).collect::<Vec<_>>().join(" ")
 }
 

@@ -110,6 +110,14 @@ pub enum Error {
         /// The key of its intent.
         key: String,
     },
+    /// Somebody else has taken a right that was ours.
+    #[error("{to} has taken over: {right}")]
+    LeaseLost {
+        /// The right, in words.
+        right: String,
+        /// Who has it now.
+        to: String,
+    },
     /// A stream or one of its parts was opened but never finished, so that the backup cannot be committed.
     #[error("stream {stream:?} is not finished")]
     Unfinished {

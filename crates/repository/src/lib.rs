@@ -12,6 +12,8 @@ mod check;
 mod error;
 mod holds;
 mod intents;
+mod journal;
+mod leases;
 mod lists;
 mod proofs;
 mod prune;
@@ -26,13 +28,17 @@ pub use catalog::{BackupSummary, Listed, Usage};
 pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
 pub use error::{Error, Problem, ProblemKind};
 pub use format::{
-    BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, Hold, HolderKey, ListEntry,
-    LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
-    ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
-    WAL_TEXT_BYTES_MAX,
+    BadPage, CHUNK_BYTES_MAX, ChainBreak, ChainFinding, ChunkId, ExtensionRecord, FileRecord, FormatError,
+    Fragment, Hold, HolderKey, JOURNAL_LINE_BYTES_MAX, JournalChain, JournalEntry, JournalEvent, JournalHead,
+    JournalId, JournalKey, Lease, ListEntry, LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord,
+    ParseKeyError, PhysicalRecord, Place, ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind,
+    StreamRecord, TablespaceRecord, WAL_TEXT_BYTES_MAX, journal_file_name, line_hash,
+    parse_journal_file_name,
 };
 pub use holds::{Holds, PlacedHold};
 pub use intents::INTENT_ABANDONED_AFTER;
+pub use journal::JournalCopy;
+pub use leases::{HeldLease, LEASE_LASTS, LeaseRequest, LeaseToken, Taken};
 pub use proofs::ProofEntry;
 pub use prune::{
     Objects, OnPrune, PacksLeft, PlannedBackup, PlannedPacks, PlannedWal, PrunePlan, PruneProgress,

@@ -40,7 +40,7 @@ use crate::error::Problem;
 use crate::intents::Announcement;
 use crate::proofs::Condition;
 use crate::records::Records;
-use crate::{Error, Repository};
+use crate::{Error, LeaseToken, Repository};
 
 pub use self::archive::ArchiveWriter;
 pub use self::cluster::ClusterWriter;
@@ -118,6 +118,8 @@ pub struct BackupWriter {
     streams: Mutex<Vec<Arc<Stream>>>,
     sealers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
+    /// The right without which nothing is committed.
+    lease: Option<LeaseToken>,
     /// Goes away last, when no thread can put a pack any more.
     intent: Announcement,
 }
@@ -167,6 +169,7 @@ impl Repository {
             streams: Mutex::default(),
             sealers: Vec::new(),
             putters: Vec::new(),
+            lease: None,
             intent,
         };
         for number in 0..PUT_THREADS {
@@ -274,6 +277,11 @@ impl BackupWriter {
     /// The id of the backup.
     pub fn id(&self) -> &BackupId {
         &self.id
+    }
+
+    /// Commits only while nobody else has taken this right (W18).
+    pub fn require_lease(&mut self, token: LeaseToken) {
+        self.lease = Some(token);
     }
 
     /// The backup whose chunks are used again.

@@ -19,6 +19,7 @@ Settings, strongest first: flags, environment, chronavault.toml, defaults.
   BACKUP_REPOSITORY             or the repository itself, as file:///PATH
   BACKUP_ENCRYPTION_KEY         the key, 64 hexadecimal digits
   BACKUP_ENCRYPTION_KEY_FILE    or a file that holds it and that only its owner can read
+  BACKUP_JOURNAL_DIRECTORY      where the journal is [journal/ beside isolated/]
   BACKUP_MAX_SIZE_GB            the size of a database that is thought too large [10]
   BACKUP_COMPRESSION_ENABLED, BACKUP_VERIFICATION_ENABLED, BACKUP_ISOLATION_ENABLED   [true]
   BACKUP_RETENTION_DAYS         the days for which `chronavault prune` keeps backups [30]
@@ -128,6 +129,26 @@ Examples:
   chronavault wal status --verify --json
 
 Exit status 4 when WAL is missing or damaged that a recovery would need.";
+
+pub(super) const JOURNAL: &str = "\
+Examples:
+  chronavault journal show --source books
+  chronavault journal verify";
+
+pub(super) const JOURNAL_SHOW: &str = "\
+Examples:
+  chronavault journal show --operation restore --since '2026-11-01 00:00:00+01'
+  chronavault journal show --limit 0 --json
+
+An operation without an end goes on, or was killed. Without the key of the repository, whatever the files say is shown.";
+
+pub(super) const JOURNAL_VERIFY: &str = "\
+Examples:
+  chronavault journal verify
+  chronavault journal verify --json
+
+Finds edited, removed and reordered entries, and, by the copies in the repository, a journal that was cut off or replaced. Exit \
+status 1 when something is wrong.";
 
 pub(super) const PRUNE: &str = "\
 Examples:

@@ -18,7 +18,7 @@ use crate::signals::Cancel;
 use crate::wording;
 
 pub(super) fn run(args: &DeleteArgs, session: Session) -> Result<Answer, Failure> {
-    let screen = session.screen;
+    let (screen, noted) = (session.screen, session.noted.clone());
     let settings = session.settings()?;
     let policies = settings.retention(&RetentionArgs::default())?;
     let repository = opening::repository(&settings)?;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &DeleteArgs, session: Session) -> Result<Answer, Failure
         if !args.yes {
             confirm(&plan)?;
         }
-        Some(apply(&repository, &plan, &Cancel::install()?)?)
+        Some(apply(&repository, &plan, &Cancel::install()?, &noted)?)
     };
     answer(screen, &plan, report.as_ref(), policies.general, Manner::Removal)
 }

@@ -7,6 +7,7 @@ use model::BackupId;
 use repository::{PlacedHold, Repository};
 use serde::Serialize;
 
+use crate::actor;
 use crate::args::HoldArgs;
 use crate::catalogue::Code;
 use crate::failure::Failure;
@@ -66,9 +67,11 @@ impl From<&PlacedHold> for HoldBody {
 }
 
 pub(super) fn run(args: &HoldArgs, session: Session) -> Result<Answer, Failure> {
+    let noted = session.noted.clone();
     let settings = session.settings()?;
     let repository = opening::repository(&settings)?;
     let Some(id) = &args.backup else { return list(&repository, None) };
+    noted.note(|facts| facts.backup = Some(id.clone()));
     if args.release {
         let released = repository.release(id)?;
         let text = format!("{} of {id} released.", wording::count(released as u64, "hold"));
@@ -82,16 +85,10 @@ pub(super) fn run(args: &HoldArgs, session: Session) -> Result<Answer, Failure> 
     }
     let mut name = [0; 3];
     random(&mut name);
-    let hold = repository.hold(id, reason, &who(), (now, until), name)?;
+    let hold = repository.hold(id, reason, &actor::name(), (now, until), name)?;
     let end = until.map_or_else(|| "it is released".to_owned(), wording::time);
     let entry = Entry { id: id.clone(), hold: HoldBody::from(&PlacedHold::Known(hold)) };
     Answer::new(format!("{id} is held until {end}."), &Body { holds: vec![entry], released: 0 })
-}
-
-/// Who places a hold.
-fn who() -> String {
-    let uid = rustix::process::geteuid().as_raw();
-    format!("{uid}@{}", rustix::system::uname().nodename().to_string_lossy())
 }
 
 fn list(repository: &Repository, only: Option<&BackupId>) -> Result<Answer, Failure> {

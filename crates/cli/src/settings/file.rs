@@ -48,6 +48,8 @@ pub(crate) struct RepositoryTable {
     pub(crate) url: Option<String>,
     /// As `BACKUP_ENCRYPTION_KEY_FILE`.
     pub(crate) key_file: Option<PathBuf>,
+    /// As `BACKUP_JOURNAL_DIRECTORY`.
+    pub(crate) journal_directory: Option<PathBuf>,
     /// As `BACKUP_ISOLATION_ENABLED`.
     pub(crate) isolation: Option<bool>,
 }

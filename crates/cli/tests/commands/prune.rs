@@ -65,6 +65,7 @@ impl Scene {
         self.place.run(&[&["prune"], arguments].concat())
     }
 
+    /// The files of the repository, but for copies of the journal, which grows whatever is done.
     fn files(&self) -> Vec<PathBuf> {
         fn walk(directory: &std::path::Path, found: &mut Vec<PathBuf>) {
             for entry in fs::read_dir(directory).unwrap() {
@@ -74,6 +75,7 @@ impl Scene {
         }
         let mut found = Vec::new();
         walk(&self.place.path("backups/isolated"), &mut found);
+        found.retain(|path| !path.starts_with(self.place.path("backups/isolated/journal")));
         found.sort();
         found
     }

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "init",
     "backup",
     "list",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 15] = [
     "delete",
     "hold",
     "wal",
+    "journal",
     "doctor",
     "demo",
     "completions",
@@ -21,6 +22,8 @@ const COMMANDS: [&str; 15] = [
 ];
 /// The parts of `wal`.
 const PARTS: [&str; 4] = ["push", "fetch", "receive", "status"];
+/// The parts of `journal`.
+const JOURNAL_PARTS: [&str; 2] = ["show", "verify"];
 
 #[test]
 fn help_names_every_command_and_none_that_is_missing() {
@@ -33,15 +36,18 @@ fn help_names_every_command_and_none_that_is_missing() {
         help.succeeds();
         assert!(help.out.contains("Examples:") && help.out.contains("--json"), "{command}");
     }
-    for absent in ["keys", "serve", "drill", "journal"] {
+    for absent in ["keys", "serve", "drill"] {
         assert!(!help.out.contains(&format!("\n  {absent} ")), "{absent}");
     }
-    let help = place.run(&["wal", "--help"]).out;
-    for part in PARTS {
-        assert!(help.contains(&format!("\n  {part} ")), "{part}");
-        let help = place.run(&["wal", part, "--help"]);
-        assert!(help.succeeds().out.contains("Example"), "{part}");
+    for (command, parts) in [("wal", &PARTS[..]), ("journal", &JOURNAL_PARTS)] {
+        let help = place.run(&[command, "--help"]).out;
+        for part in parts {
+            assert!(help.contains(&format!("\n  {part} ")), "{part}");
+            let help = place.run(&[command, part, "--help"]);
+            assert!(help.succeeds().out.contains("Example"), "{part}");
+        }
     }
+    let help = place.run(&["wal", "--help"]).out;
     assert!(!help.contains("prefetch"), "nobody calls that but the program itself");
     assert!(!help.contains("\n  recovered "), "only a server calls that");
     assert!(place.run(&["--version"]).out.starts_with("chronavault "));
@@ -119,6 +125,6 @@ fn completions_and_manual_pages_are_made_for_every_command() {
     }
     assert!(place.path("pages/chronavault.1").exists());
     let files = place.run(&["man", "pages", "--json"]).json()["files"].as_array().map_or(0, Vec::len);
-    assert_eq!(files, COMMANDS.len() + PARTS.len() + 1);
+    assert_eq!(files, COMMANDS.len() + PARTS.len() + JOURNAL_PARTS.len() + 1);
     assert!(place.run(&["man"]).out.starts_with(".ie"));
 }

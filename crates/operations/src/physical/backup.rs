@@ -65,7 +65,10 @@ pub fn backup_cluster(
     let id = new_id(repository, started_at, context)?;
     // The threads of the source seal; the one here has only the list of files to do.
     let options = WriteOptions { level: request.compression, seal_threads: 1, ..WriteOptions::default() };
-    let writer = repository.begin(id, &request.source_name, Kind::Physical, options)?;
+    let mut writer = repository.begin(id, &request.source_name, Kind::Physical, options)?;
+    if let Some(lease) = &context.lease {
+        writer.require_lease(lease.clone());
+    }
     for problem in writer.reuse_problems() {
         warnings.give(Warning::ParentUnreadable { message: problem.to_string() });
     }

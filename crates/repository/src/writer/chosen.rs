@@ -19,7 +19,7 @@ use crate::{Error, Repository};
 /// A backup to reuse from.
 pub(super) struct Chosen {
     pub(super) manifest: Manifest,
-    /// What is known of it.
+    /// Whether anything was found wrong with it.
     condition: Condition,
     /// Packs of any backup that are known to be damaged.
     damaged: HashSet<PackId>,
@@ -35,8 +35,8 @@ impl Repository {
     ) -> Result<Option<Chosen>, Error> {
         let proofs = self.proof_keys()?;
         let damaged = self.damaged_packs(&proofs);
-        let found = self.newest_good(source, kind, proofs, &damaged, problems)?;
-        Ok(found.map(|(manifest, condition)| Chosen { manifest, condition, damaged }))
+        let newest = self.newest_good(source, kind, proofs, &damaged, problems)?;
+        Ok(newest.map(|(manifest, condition)| Chosen { manifest, condition, damaged }))
     }
 
     /// Opens the backup to reuse from, unless it was pruned before the intent was there.

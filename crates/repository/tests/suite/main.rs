@@ -4,6 +4,8 @@
 
 mod cluster;
 mod damage;
+mod journal;
+mod leases;
 mod ledger;
 mod prune;
 mod reuse;

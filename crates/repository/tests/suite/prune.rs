@@ -1,11 +1,11 @@
 //! Pruning, by a clock of our own.
 
 mod damage;
-mod gate;
+pub(crate) mod gate;
 mod holds;
 mod interruption;
 mod order;
 mod race;
-mod scene;
+pub(crate) mod scene;
 mod writers;
 mod year;

@@ -29,7 +29,7 @@ pub(super) fn noon(day: u32) -> Timestamp {
 }
 
 /// The logical backup of a day, or another one of it.
-pub(super) fn id(day: u32, number: u8) -> BackupId {
+pub(crate) fn id(day: u32, number: u8) -> BackupId {
     BackupId::new(noon(day), [number, 0, 0])
 }
 
@@ -168,7 +168,7 @@ pub(super) fn try_prune(
 
 /// Demands that every backup that is listed is whole: that all packs are there which its manifest names. Returns the ids.
 #[track_caller]
-pub(super) fn all_are_whole(store: &MemoryStore, repository: &Repository) -> Vec<BackupId> {
+pub(crate) fn all_are_whole(store: &MemoryStore, repository: &Repository) -> Vec<BackupId> {
     let sizes: BTreeMap<String, u64> = store
         .list("packs/")
         .unwrap()
@@ -198,6 +198,6 @@ pub(super) fn unnamed(store: &MemoryStore, repository: &Repository) -> usize {
 }
 
 /// The keys of a store that start so.
-pub(super) fn keys(store: &MemoryStore, prefix: &str) -> Vec<String> {
+pub(crate) fn keys(store: &MemoryStore, prefix: &str) -> Vec<String> {
     store.list(prefix).unwrap().into_iter().map(|object| object.key.to_string()).collect()
 }

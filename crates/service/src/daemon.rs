@@ -73,6 +73,8 @@ pub enum DaemonEvent {
         planned_at: Timestamp,
         /// 1, or more when it is tried again.
         attempt: u32,
+        /// Its process.
+        pid: i32,
     },
     /// Moments that no run serves.
     Missed {

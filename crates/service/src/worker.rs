@@ -60,6 +60,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
     /// Asks it to stop.
     pub fn stop(&self) {
         // One that is gone needs no signal.

@@ -204,6 +204,7 @@ fn of_snapshot(error: &SnapshotError) -> Code {
         SnapshotError::Filter(error) => behind(error, Code::BackupFilters),
         SnapshotError::Unreadable { .. } => Code::ServerPrivileges,
         SnapshotError::RowsHidden { .. } => Code::ServerRowSecurity,
+        SnapshotError::Stopped => Code::Cancelled,
         SnapshotError::Locked { .. } => Code::ServerLocked,
         SnapshotError::Changed { .. } => Code::ServerChanging,
         SnapshotError::LockCapacity { .. } => Code::ServerLocks,

@@ -9,6 +9,7 @@ mod journal;
 mod memory;
 mod prune;
 mod round_trip;
+mod serve;
 mod server;
 mod settings;
 mod signals;

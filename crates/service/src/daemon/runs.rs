@@ -21,7 +21,8 @@ impl Daemon<'_> {
         match worker::start(&self.plan.program, &name, &arguments, &self.reports.0) {
             Ok(running) => {
                 let (planned_at, attempt) = (start.planned_at, start.attempt);
-                self.world.event(DaemonEvent::Started { task: name.clone(), planned_at, attempt });
+                let pid = running.pid();
+                self.world.event(DaemonEvent::Started { task: name.clone(), planned_at, attempt, pid });
                 self.running.insert(name, running);
             }
             Err(error) => self.not_started(name, error.to_string()),

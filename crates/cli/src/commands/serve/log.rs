@@ -66,16 +66,15 @@ fn describe(event: &DaemonEvent) -> (&'static str, String, Value) {
             let words = format!(
                 "the service runs: {}, {}",
                 wording::count(*tasks as u64, "scheduled task"),
-                wording::count(*receivers as u64, "receiver of WAL")
+                wording::count(*receivers as u64, "WAL receiver")
             );
             ("info", words, json!({ "event": "ready", "tasks": tasks, "receivers": receivers }))
         }
-        DaemonEvent::Started { task, planned_at, attempt } => {
+        DaemonEvent::Started { task, planned_at, attempt, pid } => {
             let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
             let planned = wording::time(*planned_at);
             let words = format!("{task} started, for {planned}{again}");
-            let fields =
-                json!({ "event": "started", "run": task, "planned_at": planned, "attempt": attempt });
+            let fields = json!({ "event": "started", "run": task, "planned_at": planned, "attempt": attempt, "pid": pid });
             ("info", words, fields)
         }
         DaemonEvent::Missed { task, moments } => {

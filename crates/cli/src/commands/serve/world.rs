@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use jiff::Timestamp;
-use model::{Kind, Operation, Outcome, RunStart};
+use model::{Kind, Operation, Outcome, Run, RunOutcome, RunStart};
 use operations::{Context, Unobserved};
 use repository::Listed;
 use service::Observer;
@@ -16,6 +16,7 @@ use service::scheduler::{Action, Start, Task};
 use super::log::Log;
 use crate::actor;
 use crate::args::GlobalArgs;
+use crate::catalogue::Code;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::recording;
@@ -59,12 +60,16 @@ impl ServeWorld {
         Ok(plan)
     }
 
-    /// The moment that the last scheduled run of a task served, as the journal tells.
+    /// The moment that the last scheduled run of a task served, as the journal tells. One that failed or was killed served none: it
+    /// is made up for.
     fn journalled(&self, task: &Task) -> Option<Timestamp> {
         let runs = history(&self.observer.journal, Some(&self.observer.repository), false).ok()?.runs;
-        let of_task = |parameters: &BTreeMap<String, String>| parameters.get("schedule") == Some(&task.name);
-        let served = runs.iter().rev().find(|run| of_task(&run.run.start.parameters))?;
-        served.run.start.parameters.get("planned_at")?.parse().ok()
+        let served = runs
+            .iter()
+            .map(|run| &run.run)
+            .rev()
+            .find(|run| run.start.parameters.get("schedule") == Some(&task.name) && has_served(run))?;
+        served.start.parameters.get("planned_at")?.parse().ok()
     }
 
     /// When the newest backup began, wherever it was taken.
@@ -91,6 +96,13 @@ impl ServeWorld {
         let oldest = sound.min_by_key(|summary| summary.proof.as_ref().map(|proof| proof.at));
         Ok(oldest.map(|summary| summary.id.to_string()))
     }
+}
+
+/// Whether doing the same again at once would not help.
+fn has_served(run: &Run) -> bool {
+    let Some((_, end)) = &run.end else { return false };
+    let is_done = matches!(end.outcome, RunOutcome::Done | RunOutcome::Warnings);
+    is_done || end.code.as_deref() == Some(Code::VerifyFailed.as_str())
 }
 
 impl World for ServeWorld {

@@ -8,7 +8,7 @@ mod notices;
 
 pub(crate) use classify::journal_failure;
 pub(crate) use notices::{
-    foreign_proof, is_note, journal_damaged, journal_finding, journal_not_copied, needs_person,
+    foreign_proof, hook_failed, is_note, journal_damaged, journal_finding, journal_not_copied, needs_person,
     password_on_command_line, problem_hint,
 };
 
@@ -118,6 +118,7 @@ codes! {
     BackupAbandoned = "backup.abandoned", Failed,
         "Run the backup again, and `chronavault prune` not beside it: it takes a backup of more than a day for one that was killed.";
 
+    HookFailed = "hook.failed", Failed, "Correct what the hook says, or take it out of [hooks] in chronavault.toml.";
     LeaseHeld = "lease.held", Failed,
         "Wait until it has ended. If that process was killed, the right is free at the time that is named.";
     LeaseLost = "lease.lost", Failed,

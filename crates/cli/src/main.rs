@@ -12,6 +12,7 @@ mod connection;
 mod environment;
 mod failure;
 mod hardening;
+mod hooks;
 mod key;
 mod opening;
 mod process;

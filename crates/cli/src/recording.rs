@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::screen::{Answer, Notice, Screen};
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::{actor, commands, opening, surroundings, usage, wal_event, wording};
+use crate::{actor, commands, hooks, opening, surroundings, usage, wal_event, wording};
 use asked::{Asked, words_without_secret};
 
 /// Bytes of a message in the journal.
@@ -49,7 +49,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
     let settings = Settings::load(&session.flags, session.environment.clone());
     let mut recording = Recording::new(asked, screen);
     recording.begin(settings.as_ref().ok())?;
-    let result = commands::run(command, session);
+    let result = recording.hook_before(settings.as_ref().ok()).and_then(|()| commands::run(command, session));
     recording.end(settings.as_ref().ok(), &result, &noted);
     result.map(|answer| answer.warned(&recording.notices))
 }
@@ -142,13 +142,23 @@ impl Recording {
         }
     }
 
+    fn hook_before(&self, settings: Option<&Settings>) -> Result<(), Failure> {
+        let Some(settings) = settings else { return Ok(()) };
+        hooks::before(settings, self.asked.operation, self.asked.source.as_deref())
+    }
+
     /// Records the end, and copies entries into the repository when it is time to.
     fn end(&mut self, settings: Option<&Settings>, result: &Result<Answer, Failure>, noted: &Noted) {
         if self.open.is_none() && self.asked.operation == Operation::Init && result.is_ok() {
             self.begin_afterwards(settings);
         }
         let Some((place, run)) = self.open.take() else { return };
-        let end = self.ended(result, noted, &place.repository);
+        let mut end = self.ended(result, noted, &place.repository);
+        let source = self.asked.source.as_deref();
+        if let Some(notice) = settings.and_then(|it| hooks::after(it, self.asked.operation, source, &end)) {
+            end.warnings.push(notice.code.clone());
+            self.warn(notice);
+        }
         let journal = place.journal(&self.actor);
         let recorded = match journal.end(run, end) {
             Ok(recorded) => recorded,

@@ -4,6 +4,7 @@
 //! who asked, is an argument.
 
 pub mod daemon;
+pub mod hooks;
 pub mod journal;
 mod lease;
 pub mod observation;

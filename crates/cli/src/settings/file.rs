@@ -37,6 +37,8 @@ pub(crate) struct Content {
     pub(crate) service: ServiceTable,
     /// `[[schedules]]`
     pub(crate) schedules: Vec<ScheduleTable>,
+    /// `[hooks]`
+    pub(crate) hooks: HooksTable,
     /// `[retention]`
     pub(crate) retention: RetentionTable,
     /// `[sources.NAME]`
@@ -99,6 +101,26 @@ pub(crate) struct ServiceTable {
     pub(crate) grace_seconds: Option<u64>,
     /// How often everything is looked at.
     pub(crate) observe_seconds: Option<u64>,
+}
+
+/// `[hooks]`: programs that run before and after what is done, each as a list of the program and its arguments.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HooksTable {
+    /// Before a backup; when it fails, there is none.
+    pub(crate) before_backup: Option<Vec<String>>,
+    /// After a backup and its verification.
+    pub(crate) after_backup: Option<Vec<String>>,
+    /// Before a restore.
+    pub(crate) before_restore: Option<Vec<String>>,
+    /// After a restore.
+    pub(crate) after_restore: Option<Vec<String>>,
+    /// Before a prune.
+    pub(crate) before_prune: Option<Vec<String>>,
+    /// After a prune.
+    pub(crate) after_prune: Option<Vec<String>>,
+    /// How long each may take.
+    pub(crate) limit_seconds: Option<u64>,
 }
 
 /// What becomes of runs when the daemon is to end.

@@ -29,7 +29,7 @@ impl Daemon {
     fn wait_for(&self, event: &str) -> Value {
         let mut before = Vec::new();
         loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(60));
+            let line = self.lines.recv_timeout(Duration::from_mins(1));
             let line = line.unwrap_or_else(|error| panic!("no {event}: {error}; {before:#?}"));
             if line["event"] == event {
                 return line;
@@ -60,7 +60,7 @@ fn lines(stderr: ChildStderr) -> Receiver<Value> {
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             assert!(!line.contains(KEY) && !line.contains("panicked"), "{line}");
-            let line = serde_json::from_str(&line).unwrap_or_else(|_| Value::String(line));
+            let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
             if sender.send(line).is_err() {
                 return;
             }
@@ -228,6 +228,37 @@ fn settings_are_shown_with_their_origin_and_without_secrets() {
     );
     refused(&schedule(""), "settings.value", "it needs cron or every_hours");
     refused(&schedule("every_hours = 1\ncron = \"@daily\""), "settings.value", "it has both");
+}
+
+#[test]
+fn hooks_run_before_and_after_and_know_nothing_secret() {
+    let (_cluster, place) = scene();
+    let said = place.path("said").display().to_string();
+    let hook = format!("[\"/bin/sh\", \"-c\", \"env | sort >> {said}\"]");
+    let hooks =
+        format!("[hooks]\nbefore_backup = {hook}\nafter_backup = {hook}\nbefore_prune = [\"/bin/false\"]\n");
+    fs::write(place.path("chronavault.toml"), &hooks).unwrap();
+    let id =
+        place.run(&["backup", "--no-verify", "--json"]).succeeds().json()["id"].as_str().unwrap().to_owned();
+    let said = fs::read_to_string(said).unwrap();
+    for line in [
+        "CHRONAVAULT_EVENT=before-backup",
+        "CHRONAVAULT_EVENT=after-backup",
+        "CHRONAVAULT_OUTCOME=done",
+        &format!("CHRONAVAULT_BACKUP={id}"),
+    ] {
+        assert!(said.lines().any(|it| it == line), "{line}: {said}");
+    }
+    assert!(!said.contains(KEY) && !said.contains("DATABASE_URL") && !said.contains("HOME"), "{said}");
+    place.run(&["prune"]).fails(
+        1,
+        "hook.failed",
+        "the hook before this prune failed: \"/bin/false\" ended with exit status: 1",
+    );
+    let fails = format!("[hooks]\nafter_backup = [\"/bin/false\"]\n");
+    fs::write(place.path("chronavault.toml"), fails).unwrap();
+    let warned = place.run(&["backup", "--no-verify"]);
+    assert!(warned.exit == 4 && warned.err.contains("warning[hook.failed]"), "{warned:?}");
 }
 
 #[test]

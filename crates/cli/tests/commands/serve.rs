@@ -255,7 +255,7 @@ fn hooks_run_before_and_after_and_know_nothing_secret() {
         "hook.failed",
         "the hook before this prune failed: \"/bin/false\" ended with exit status: 1",
     );
-    let fails = format!("[hooks]\nafter_backup = [\"/bin/false\"]\n");
+    let fails = "[hooks]\nafter_backup = [\"/bin/false\"]\n";
     fs::write(place.path("chronavault.toml"), fails).unwrap();
     let warned = place.run(&["backup", "--no-verify"]);
     assert!(warned.exit == 4 && warned.err.contains("warning[hook.failed]"), "{warned:?}");

@@ -10,7 +10,7 @@ use repository::Listed;
 use service::Observer;
 use service::daemon::{DaemonEvent, Look, Plan, World};
 use service::journal::history;
-use service::observation::Observation;
+use service::observation::{Observation, Trouble};
 use service::scheduler::{Action, Start, Task};
 
 use super::log::Log;
@@ -19,6 +19,7 @@ use crate::args::GlobalArgs;
 use crate::catalogue::Code;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::opening;
 use crate::recording;
 use crate::settings::Settings;
 use crate::surroundings::random;
@@ -172,7 +173,17 @@ impl World for ServeWorld {
             tool_path: None,
             sandbox_parent: self.settings.sandbox_directory.clone(),
         };
-        self.observer.observe(look, &context)
+        let mut observation = self.observer.observe(look, &context);
+        // Opened anew, as a run would: permissions that were loosened, a disk that is not mounted, a key that went away.
+        if let Err(failure) = opening::repository(&self.settings) {
+            observation.troubles.push(Trouble {
+                code: failure.code.as_str().to_owned(),
+                object: "repository".to_owned(),
+                hint: failure.hint().to_owned(),
+                message: failure.message,
+            });
+        }
+        observation
     }
 
     fn seen(&mut self, observation: Observation) {

@@ -8,10 +8,12 @@ mod chunking;
 mod codec;
 mod container;
 mod error;
+mod escrow;
 mod head;
 mod identity;
 mod intent;
 mod key;
+mod key_note;
 mod keyring;
 mod list;
 mod manifest;
@@ -29,10 +31,15 @@ pub use container::{
     RecordSpan, RecordType, WAL_CHUNK_BYTES, WAL_CONTAINER_BYTES_MAX, Walker, walk,
 };
 pub use error::FormatError;
+pub use escrow::{ESCROW_LINES, EscrowError, LineFault, MistypedLine};
 pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
 pub use identity::{ChunkId, Commitment, PackId, ParseHexError, RepositoryId, Sha256, SlotId};
 pub use intent::{INTENT_VERSION, Intent};
 pub use key::{HolderKey, KEY_BYTES, ParseKeyError, RootKey, Secrets};
+pub use key_note::{
+    KEY_NOTE_BYTES_MAX, KEY_NOTE_VERSION, KeyCheck, KeyLabel, LABEL_CHARS_MAX, LabelError, RotationClaim,
+    SlotNote,
+};
 pub use keyring::Keyring;
 pub use list::{LIST_ENTRIES_MAX, ListEntry, Place, decode_list, encode_list};
 pub use manifest::{
@@ -40,5 +47,5 @@ pub use manifest::{
     PackRecord, PhysicalRecord, ProblemRecord, Proof, REGIONS, StreamKind, StreamRecord, TablespaceRecord,
 };
 pub use object_key::ObjectKey;
-pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, seal_slot};
+pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, parse_slot, seal_slot};
 pub use wal::{EncodedChunk, WAL_TEXT_BYTES_MAX, WAL_VERSION, WalBuilder, WalHead, WalOpener};

@@ -11,6 +11,7 @@ mod catalog;
 mod check;
 mod error;
 mod intents;
+mod keys;
 mod lists;
 mod proofs;
 mod prune;
@@ -25,12 +26,16 @@ pub use catalog::{BackupSummary, Listed, Usage};
 pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
 pub use error::{Error, Problem, ProblemKind};
 pub use format::{
-    BadPage, CHUNK_BYTES_MAX, ChunkId, ExtensionRecord, FileRecord, FormatError, HolderKey, ListEntry,
-    LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place,
-    ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind, StreamRecord, TablespaceRecord,
-    WAL_TEXT_BYTES_MAX,
+    BadPage, CHUNK_BYTES_MAX, ChunkId, ESCROW_LINES, EscrowError, ExtensionRecord, FileRecord, FormatError,
+    HolderKey, KeyLabel, LabelError, ListEntry, LogicalRecord, MANIFEST_VERSION, Manifest, PackId,
+    PackRecord, ParseKeyError, PhysicalRecord, Place, ProblemRecord, Proof, RepositoryId, RowCutter, Sha256,
+    SlotId, StreamKind, StreamRecord, TablespaceRecord, WAL_TEXT_BYTES_MAX,
 };
 pub use intents::INTENT_ABANDONED_AFTER;
+pub use keys::{
+    Granted, KEY_OLD_AFTER, KeyConcern, KeyError, KeyHealth, KeySummary, Removal, Rotated, Rotation,
+    RotationPlan, SlotSummary, key_health,
+};
 pub use proofs::ProofEntry;
 pub use prune::{
     Objects, OnPrune, PacksLeft, PlannedBackup, PlannedPacks, PlannedWal, PrunePlan, PruneProgress,

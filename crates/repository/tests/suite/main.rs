@@ -4,6 +4,8 @@
 
 mod cluster;
 mod damage;
+mod gate;
+mod keys;
 mod ledger;
 mod prune;
 mod reuse;

@@ -1,7 +1,6 @@
 //! Pruning, by a clock of our own.
 
 mod damage;
-mod gate;
 mod interruption;
 mod order;
 mod race;

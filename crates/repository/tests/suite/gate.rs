@@ -8,7 +8,7 @@ use storage::{Created, Key, Listed, MemoryStore, Store, StoreError};
 type Action = Box<dyn FnOnce() + Send>;
 
 /// Passes every call on; before the call with a number, an action is run.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     inner: MemoryStore,
     calls: AtomicUsize,
     at: usize,
@@ -23,12 +23,12 @@ impl std::fmt::Debug for Gate {
 
 impl Gate {
     /// Runs `action` before call `at`, counted from 0.
-    pub(super) fn new(inner: MemoryStore, at: usize, action: impl FnOnce() + Send + 'static) -> Self {
+    pub(crate) fn new(inner: MemoryStore, at: usize, action: impl FnOnce() + Send + 'static) -> Self {
         Self { inner, calls: AtomicUsize::new(0), at, action: Mutex::new(Some(Box::new(action))) }
     }
 
     /// Whether the call was reached.
-    pub(super) fn was_reached(&self) -> bool {
+    pub(crate) fn was_reached(&self) -> bool {
         self.calls.load(Ordering::SeqCst) > self.at
     }
 

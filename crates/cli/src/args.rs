@@ -10,6 +10,7 @@
 
 mod cluster;
 mod examples;
+mod keys;
 mod wal;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::{BackupId, Level};
 
+pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
@@ -99,6 +101,9 @@ pub(crate) enum Command {
     /// Remove backups that expired, and what nothing needs any more.
     #[command(after_help = examples::PRUNE)]
     Prune(PruneArgs),
+    /// Show, add, rotate and remove the keys that open the repository; print a recovery sheet.
+    #[command(subcommand, after_help = examples::KEYS, arg_required_else_help = true)]
+    Keys(KeysCommand),
     /// Archive WAL, fetch it for a recovery, and show to which moments can be recovered.
     #[command(subcommand, after_help = examples::WAL, arg_required_else_help = true)]
     Wal(WalCommand),

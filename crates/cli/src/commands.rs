@@ -9,6 +9,7 @@ mod describe;
 mod doctor;
 mod export;
 mod init;
+mod keys;
 mod list;
 mod man;
 mod prune;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Restore(args) => restore::run(&args, session),
         Command::Export(args) => export::run(&args, session),
         Command::Prune(args) => prune::run(&args, session),
+        Command::Keys(command) => keys::run(&command, session),
         Command::Wal(command) => wal::run(&command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),

@@ -59,9 +59,23 @@ fn command_name(arguments: &[OsString]) -> Option<String> {
     names().find(|name| given(name)).map(str::to_owned)
 }
 
-/// `text` without the passwords of connection strings that ended up in the wrong place.
+/// Longer runs of hexadecimal digits than a slot id has are taken for a key.
+const SLOT_ID_DIGITS: usize = 32;
+
+/// `text` without the passwords of connection strings and without the keys that ended up in the wrong place.
 fn redact(text: &str) -> String {
-    text.split(' ').map(redact_word).collect::<Vec<_>>().join(" ")
+    let text = text.split(' ').map(redact_word).collect::<Vec<_>>().join(" ");
+    let mut shown = String::with_capacity(text.len());
+    for run in text.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
+        let digits = run.trim_end_matches(|c: char| !c.is_ascii_hexdigit());
+        if digits.len() > SLOT_ID_DIGITS {
+            shown.push('…');
+            shown.push_str(&run[digits.len()..]);
+        } else {
+            shown.push_str(run);
+        }
+    }
+    shown
 }
 
 fn redact_word(word: &str) -> String {
@@ -100,6 +114,24 @@ mod tests {
         let failure = explained(&["chronavault", "bakcup"]);
         assert_eq!(failure.message, "unrecognized subcommand 'bakcup'");
         assert!(failure.hint().contains("'backup'"), "{}", failure.hint());
+    }
+
+    #[test]
+    fn a_misplaced_key_is_not_repeated() {
+        let key = "5ec2e7c0".repeat(8);
+        for arguments in
+            [&["remove", key.as_str()][..], &["list", &key], &["add", "--from", "x", &key], &[&key]]
+        {
+            let failure = explained(&[&["chronavault", "keys"], arguments].concat());
+            assert!(
+                !failure.message.contains("5ec2") && failure.message.contains('…'),
+                "{}",
+                failure.message
+            );
+            assert!(!failure.hint().contains("5ec2"), "{}", failure.hint());
+        }
+        let slot = "5ec2e7c0".repeat(4);
+        assert!(explained(&["chronavault", "keys", "list", &slot]).message.contains(&slot));
     }
 
     #[test]

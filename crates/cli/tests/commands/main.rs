@@ -5,6 +5,7 @@
 mod damage;
 mod harness;
 mod init;
+mod keys;
 mod memory;
 mod prune;
 mod round_trip;

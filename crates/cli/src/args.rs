@@ -10,6 +10,7 @@
 
 mod cluster;
 mod examples;
+mod journal;
 mod keys;
 mod wal;
 
@@ -23,6 +24,8 @@ pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, 
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
+
+pub(crate) use journal::{JournalCommand, JournalShowArgs};
 
 pub(crate) use cluster::{
     ActionArg, CheckpointArg, ClusterBackupArgs, ClusterRestoreArgs, MethodArg, TimelineArg,
@@ -104,9 +107,18 @@ pub(crate) enum Command {
     /// Show, add, rotate and remove the keys that open the repository; print a recovery sheet.
     #[command(subcommand, after_help = examples::KEYS, arg_required_else_help = true)]
     Keys(KeysCommand),
+    /// Delete backups by hand, with their packs; refuses the last proven one.
+    #[command(after_help = examples::DELETE)]
+    Delete(DeleteArgs),
+    /// Hold a backup, so that it stays whatever its age; list holds; release them.
+    #[command(after_help = examples::HOLD)]
+    Hold(HoldArgs),
     /// Archive WAL, fetch it for a recovery, and show to which moments can be recovered.
     #[command(subcommand, after_help = examples::WAL, arg_required_else_help = true)]
     Wal(WalCommand),
+    /// Show what was done, by whom and how it ended; verify that nobody changed it.
+    #[command(subcommand, after_help = examples::JOURNAL, arg_required_else_help = true)]
+    Journal(JournalCommand),
     /// Check settings, key, repository, tools and server; each finding says what to do next.
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
@@ -263,20 +275,88 @@ pub(crate) struct PruneArgs {
     /// Say what would go and what stays, and why; remove nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
+    /// Remove backups that failed their verification and were followed by a proven one, whatever their age, and nothing else.
+    #[arg(long, conflicts_with_all = ["days", "wal_days", "empty_trash"])]
+    pub(crate) failed: bool,
+    /// Let up to N backups of a source go at once, although that is more than usual.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Free what lies in trash/ and what goes now at once, instead of after 72 hours.
+    #[arg(long)]
+    pub(crate) empty_trash: bool,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RetentionArgs {
     /// Keep backups for N days [environment: BACKUP_RETENTION_DAYS; default: 30].
     #[arg(long, value_name = "N")]
     pub(crate) days: Option<u64>,
     /// Keep WAL so that clusters can be recovered to every moment of the last N days [default: as backups].
     #[arg(long, value_name = "N")]
     pub(crate) wal_days: Option<u64>,
-    /// Free what lies in trash/ and what goes now at once, instead of after 72 hours.
+    /// Keep the newest N backups, however old they are.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<u64>,
+    /// Keep one backup of each of the last N days that have one.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_daily: Option<u64>,
+    /// Keep one backup of each of the last N weeks that have one.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_weekly: Option<u64>,
+    /// Keep one backup of each of the last N months that have one.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_monthly: Option<u64>,
+    /// Keep one backup of each of the last N years that have one.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_yearly: Option<u64>,
+}
+
+/// `delete`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeleteArgs {
+    /// The backups.
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) backups: Vec<BackupId>,
+    /// Why they are deleted; for the journal.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    pub(crate) reason: Option<String>,
+    /// Say what would go; remove nothing.
     #[arg(long)]
-    pub(crate) empty_trash: bool,
+    pub(crate) dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Delete also what moments of the recovery window are reached from.
+    #[arg(long)]
+    pub(crate) shorten_window: bool,
+}
+
+/// `hold`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HoldArgs {
+    /// The backup; without it, all holds are listed.
+    #[arg(value_name = "ID")]
+    pub(crate) backup: Option<BackupId>,
+    /// Why it has to stay.
+    #[arg(long, value_name = "TEXT", conflicts_with = "release", requires = "backup")]
+    pub(crate) reason: Option<String>,
+    /// When the hold ends, as YYYY-MM-DD (UTC) or as a time with its zone [default: when it is released].
+    #[arg(long, value_name = "TIME", requires = "reason")]
+    pub(crate) until: Option<String>,
+    /// Release the backup.
+    #[arg(long, requires = "backup")]
+    pub(crate) release: bool,
 }
 
 /// `doctor`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DoctorArgs {
+    /// What backups are to be of. What only the other kind needs is shown and is no fault.
+    #[arg(long, value_enum, default_value_t = KindArg::Logical)]
+    pub(crate) kind: KindArg,
     /// Check this source.
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,

@@ -6,7 +6,11 @@
 mod classify;
 mod notices;
 
-pub(crate) use notices::{foreign_proof, is_note, needs_person, password_on_command_line, problem_hint};
+pub(crate) use classify::journal_failure;
+pub(crate) use notices::{
+    foreign_proof, is_note, journal_damaged, journal_finding, journal_not_copied, needs_person,
+    password_on_command_line, problem_hint,
+};
 
 use crate::failure::Exit;
 
@@ -129,6 +133,15 @@ codes! {
     BackupAbandoned = "backup.abandoned", Failed,
         "Run the backup again, and `chronavault prune` not beside it: it takes a backup of more than a day for one that was killed.";
 
+    LeaseHeld = "lease.held", Failed,
+        "Wait until it has ended. If that process was killed, the right is free at the time that is named.";
+    LeaseLost = "lease.lost", Failed,
+        "Find out why this process stood still for minutes, and let the other one finish; nothing half done counts.";
+    PruneRunning = "prune.running", Failed, "Wait until the prune has ended, then run the command again.";
+    DeleteRefused = "delete.refused", Failed,
+        "Release a hold with `chronavault hold ID --release`; of the last proven backup, make and prove a newer one first.";
+    DeleteUnconfirmed = "delete.unconfirmed", Usage, "Add --yes, or run it on a terminal and answer yes.";
+
     // The store.
     StorageFull = "storage.full", Failed,
         "Make room or raise the quota and run the command again; what was there before is untouched.";
@@ -234,6 +247,12 @@ codes! {
     WalOtherCluster = "wal.other_cluster", Failed,
         "Correct the hosts of the source: all of them must be of one cluster. A new cluster needs a new start of the command.";
     WalUnfinished = "wal.unfinished", Failed, "Archive the whole segment first.";
+    JournalUnwritable = "journal.unwritable", Failed,
+        "Make room, or let this user write there, or name another directory with BACKUP_JOURNAL_DIRECTORY.";
+    JournalUnreadable = "journal.unreadable", Failed,
+        "Run as the user that makes the backups, or correct BACKUP_JOURNAL_DIRECTORY.";
+    JournalBroken = "journal.broken", Failed,
+        "Keep the files as they are and find out who changed them; the repository has copies of what was there.";
     DoctorFound = "doctor.found", Failed, "Do what the findings say, then run `chronavault doctor` again.";
     OutputExists = "output.exists", Failed, "Name another file with --output, or remove this one.";
     OutputFailed = "output.failed", Failed, "Check free space and permissions of the place that is written to.";

@@ -4,11 +4,14 @@
 mod backup;
 mod backup_cluster;
 mod completions;
+mod delete;
 mod demo;
 mod describe;
 mod doctor;
 mod export;
+mod hold;
 mod init;
+mod journal;
 mod keys;
 mod list;
 mod man;
@@ -36,7 +39,10 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Export(args) => export::run(&args, session),
         Command::Prune(args) => prune::run(&args, session),
         Command::Keys(command) => keys::run(&command, session),
+        Command::Delete(args) => delete::run(&args, session),
+        Command::Hold(args) => hold::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
+        Command::Journal(command) => journal::run(&command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
         Command::Completions(args) => completions::run(&args),

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 pub(crate) const ENCRYPTION_KEY: &str = "BACKUP_ENCRYPTION_KEY";
 
 /// Environment variables. One that is set to nothing counts as not set. `Debug` shows names only.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Environment {
     variables: BTreeMap<OsString, OsString>,
     key: Option<Zeroizing<Vec<u8>>>,

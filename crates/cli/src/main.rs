@@ -4,6 +4,7 @@
 //! decides is how to ask and how to show. What is asked is in [`args`] and [`settings`], what is shown in [`screen`], what
 //! went wrong in [`catalogue`]. Each command has a file of its own in [`commands`].
 
+mod actor;
 mod args;
 mod catalogue;
 mod commands;
@@ -13,7 +14,9 @@ mod failure;
 mod hardening;
 mod key;
 mod opening;
+mod process;
 mod progress;
+mod recording;
 mod recovery;
 mod screen;
 mod session;
@@ -34,6 +37,7 @@ use clap::Parser;
 use args::Cli;
 use environment::Environment;
 use failure::Exit;
+use recording::Noted;
 use screen::Screen;
 use session::Session;
 
@@ -50,8 +54,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, environment: Environment) -> Exit {
     let screen = Screen::new(&cli.global, &environment);
-    let session = Session { screen, flags: cli.global, environment };
-    match commands::run(cli.command, session) {
+    let session = Session { screen, flags: cli.global, environment, noted: Noted::default() };
+    match recording::run(cli.command, session) {
         Ok(answer) => screen.answer(&answer),
         Err(failure) => screen.failure(&failure),
     }

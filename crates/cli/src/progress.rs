@@ -2,7 +2,8 @@
 //!
 //! Plain lines are few: one for each phase and one for each tenth of its bytes, so that a log stays readable.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,6 +26,8 @@ const LINE_BYTES: u64 = 64_000_000;
 pub(crate) struct Reporter {
     screen: Screen,
     cancel: Cancel,
+    /// Whether another process has taken over what this one works on.
+    overtaken: OnceLock<Arc<AtomicBool>>,
     state: Mutex<State>,
 }
 
@@ -43,7 +46,18 @@ struct State {
 impl Reporter {
     /// A reporter that says what the screen wants to hear.
     pub(crate) fn new(screen: Screen, cancel: Cancel) -> Self {
-        Self { screen, cancel, state: Mutex::default() }
+        Self { screen, cancel, overtaken: OnceLock::new(), state: Mutex::default() }
+    }
+
+    /// From now on, work stops also when `overtaken` is set.
+    pub(crate) fn stop_when(&self, overtaken: Arc<AtomicBool>) {
+        // A process takes one right.
+        let _ = self.overtaken.set(overtaken);
+    }
+
+    /// Whether another process has taken over.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.overtaken.get().is_some_and(|overtaken| overtaken.load(Ordering::Relaxed))
     }
 
     /// WAL is going to be received: with `--json`, warnings are JSON as events are.
@@ -148,7 +162,7 @@ impl Observer for Reporter {
     }
 
     fn cancelled(&self) -> bool {
-        self.cancel.is_set()
+        self.cancel.is_set() || self.is_overtaken()
     }
 }
 

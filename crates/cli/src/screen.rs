@@ -85,6 +85,35 @@ impl Answer {
         Self { is_absent, ..self }
     }
 
+    /// What did not hold, if anything.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// Whether something needs a person.
+    pub(crate) fn needs_person(&self) -> bool {
+        self.needs_person
+    }
+
+    /// The codes of the warnings in it.
+    pub(crate) fn warning_codes(&self) -> Vec<String> {
+        let warnings = self.body.get("warnings").and_then(Value::as_array);
+        let codes = warnings.into_iter().flatten().filter_map(|warning| warning["code"].as_str());
+        codes.map(str::to_owned).collect()
+    }
+
+    /// The answer with warnings that were shown already, and that need a person.
+    pub(crate) fn warned(mut self, notices: &[Notice]) -> Self {
+        if notices.is_empty() {
+            return self;
+        }
+        let warnings = self.body.entry("warnings").or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(warnings) = warnings {
+            warnings.extend(notices.iter().filter_map(|notice| serde_json::to_value(notice).ok()));
+        }
+        self.needing_person(true)
+    }
+
     /// The exit status that goes with it.
     fn exit(&self) -> Exit {
         match &self.failure {

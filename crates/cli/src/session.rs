@@ -3,6 +3,7 @@
 use crate::args::GlobalArgs;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::recording::Noted;
 use crate::screen::Screen;
 use crate::settings::Settings;
 
@@ -15,6 +16,8 @@ pub(crate) struct Session {
     pub(crate) flags: GlobalArgs,
     /// The environment.
     pub(crate) environment: Environment,
+    /// What the command finds out that belongs into the journal.
+    pub(crate) noted: Noted,
 }
 
 impl Session {

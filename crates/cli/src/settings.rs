@@ -4,6 +4,7 @@
 //! from. Values that may hold a secret are never part of an error.
 
 mod file;
+mod retention;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,7 @@ use std::time::Duration;
 
 pub(crate) use file::SettingsFile;
 
-use model::RetentionPolicy;
-
-use crate::args::{BackupArgs, GlobalArgs, MaxSizePolicy, PruneArgs};
+use crate::args::{BackupArgs, GlobalArgs, MaxSizePolicy};
 use crate::catalogue::Code;
 use crate::environment::{ENCRYPTION_KEY, Environment};
 use crate::failure::Failure;
@@ -50,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) root: PathBuf,
     /// Whether everything below the root must be out of reach of other users.
     pub(crate) isolation: bool,
+    /// Where the journal of this machine is.
+    pub(crate) journal_directory: PathBuf,
     /// Where the key is.
     pub(crate) key: KeySource,
     /// Days for which backups are kept.
@@ -79,22 +80,6 @@ pub(crate) struct BackupSettings {
     pub(crate) lock_timeout: Duration,
 }
 
-/// How long things are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RetentionSettings {
-    /// Days for which backups are kept.
-    pub(crate) days: u32,
-    /// Days to whose every moment clusters can be recovered.
-    pub(crate) wal_days: u32,
-}
-
-impl RetentionSettings {
-    /// The same for whoever decides what goes.
-    pub(crate) fn policy(self) -> RetentionPolicy {
-        RetentionPolicy { days: self.days, wal_days: self.wal_days }
-    }
-}
-
 impl Default for BackupSettings {
     fn default() -> Self {
         Self {
@@ -117,11 +102,13 @@ impl Settings {
         let table = &file.content.repository;
         let isolation = from.switch("BACKUP_ISOLATION_ENABLED", table.isolation)?;
         let root = root(flags, &from)?;
+        let journal_directory = journal_directory(&root, &from)?;
         let key = key_source(flags, &from)?;
         let backup = &file.content.backup;
-        let days = Number { flag: None, variable: "BACKUP_RETENTION_DAYS", file: backup.retention_days };
+        let days =
+            Number { flag: None, variable: "BACKUP_RETENTION_DAYS", file: file.content.retention.days };
         let hours = Number { flag: None, variable: "BACKUP_INTERVAL_HOURS", file: backup.interval_hours };
-        let retention_days = from.number("backup.retention_days", &days, DAYS)?.unwrap_or(RETENTION_DAYS);
+        let retention_days = from.number("retention.days", &days, DAYS)?.unwrap_or(RETENTION_DAYS);
         let interval_hours =
             from.number("backup.interval_hours", &hours, 1..=8_784)?.unwrap_or(INTERVAL_HOURS);
         let sandbox_directory = backup
@@ -134,6 +121,7 @@ impl Settings {
             file,
             root,
             isolation,
+            journal_directory,
             key,
             retention_days,
             interval_hours,
@@ -164,17 +152,6 @@ impl Settings {
             large_table_bytes: large * 1_000_000,
             lock_timeout: Duration::from_secs(timeout),
         })
-    }
-
-    /// How long things are kept.
-    pub(crate) fn retention(&self, flags: &PruneArgs) -> Result<RetentionSettings, Failure> {
-        let from = Layers { environment: &self.environment, file: &self.file };
-        let days = only(flags.days.map(|n| ("--days", n)), None);
-        let days = from.number("", &days, DAYS)?.unwrap_or(self.retention_days);
-        let wal = only(flags.wal_days.map(|n| ("--wal-days", n)), self.file.content.backup.wal_days);
-        let wal_days = from.number("backup.wal_days", &wal, DAYS)?.unwrap_or(days);
-        let number = |days| u32::try_from(days).unwrap_or(u32::MAX);
-        Ok(RetentionSettings { days: number(days), wal_days: number(wal_days) })
     }
 
     /// How many connections to use at the same time.
@@ -314,6 +291,36 @@ fn root(flags: &GlobalArgs, from: &Layers<'_>) -> Result<PathBuf, Failure> {
         }
     }
     Ok(below(PathBuf::from("./backups")))
+}
+
+/// The directory of the journal: beside the repository, unless somebody says where. Among the objects of the repository it would not be
+/// out of reach of what happens to them.
+fn journal_directory(root: &Path, from: &Layers<'_>) -> Result<PathBuf, Failure> {
+    const VARIABLE: &str = "BACKUP_JOURNAL_DIRECTORY";
+    let of_file = from.file.content.repository.journal_directory.clone();
+    let (origin, directory) = match (from.environment.path(VARIABLE), of_file) {
+        (Some(directory), _) => (VARIABLE.to_owned(), directory),
+        (None, Some(directory)) => (from.file.origin("repository.journal_directory"), directory),
+        (None, None) => return Ok(journal_beside(root)),
+    };
+    if directory.starts_with(root) {
+        let message = format!("{origin} is {}, which is inside the repository", directory.display());
+        return Err(Failure::new(Code::SettingsValue, message));
+    }
+    Ok(directory)
+}
+
+/// `journal` beside `isolated`; beside a repository of another name, that name with `-journal` behind it.
+fn journal_beside(root: &Path) -> PathBuf {
+    let parent = root.parent().unwrap_or(root);
+    match root.file_name() {
+        Some(name) if name != "isolated" => {
+            let mut name = name.to_owned();
+            name.push("-journal");
+            parent.join(name)
+        }
+        _ => parent.join("journal"),
+    }
 }
 
 /// The path of a `file://` URL.

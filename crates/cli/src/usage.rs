@@ -48,7 +48,8 @@ fn failure(error: &clap::Error, arguments: &[OsString]) -> Failure {
         Some(tip) => format!("{}{}. {help}", tip[..1].to_uppercase(), &tip[1..]),
         None => help,
     };
-    Failure::new(Code::Usage, redact(&message)).with_hint(redact(&hint))
+    let shown = |text: &str| without_keys(&redact(text));
+    Failure::new(Code::Usage, shown(&message)).with_hint(shown(&hint))
 }
 
 /// The command that was meant.
@@ -59,12 +60,16 @@ fn command_name(arguments: &[OsString]) -> Option<String> {
     names().find(|name| given(name)).map(str::to_owned)
 }
 
+/// `text` without the passwords of connection strings that ended up in the wrong place.
+pub(crate) fn redact(text: &str) -> String {
+    text.split(' ').map(redact_word).collect::<Vec<_>>().join(" ")
+}
+
 /// Longer runs of hexadecimal digits than a slot id has are taken for a key.
 const SLOT_ID_DIGITS: usize = 32;
 
-/// `text` without the passwords of connection strings and without the keys that ended up in the wrong place.
-fn redact(text: &str) -> String {
-    let text = text.split(' ').map(redact_word).collect::<Vec<_>>().join(" ");
+/// `text` without keys that ended up on the command line. (Names of packs are as long; they are no matter for the parser.)
+fn without_keys(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for run in text.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
         let digits = run.trim_end_matches(|c: char| !c.is_ascii_hexdigit());

@@ -6,6 +6,8 @@ mod containers;
 mod cuts;
 #[path = "../tests/golden/document.rs"]
 mod document;
+#[path = "../tests/golden/journal.rs"]
+mod journal;
 #[path = "../tests/golden/values.rs"]
 mod values;
 

@@ -1,4 +1,4 @@
-//! Sealed containers: packs, manifests, proofs and WAL (docs/format.md, section 6).
+//! Sealed containers: packs, manifests, proofs, WAL and copies of journals (docs/format.md, section 6).
 //!
 //! Invariant: nothing of a record is believed before it is authenticated, and a length is checked against its limit
 //! before memory is set aside for it.
@@ -49,6 +49,8 @@ pub enum ContainerKind {
     Proof,
     /// WAL: a head, then chunks.
     Wal,
+    /// Entries of a journal.
+    Journal,
 }
 
 impl ContainerKind {
@@ -58,6 +60,7 @@ impl ContainerKind {
             Self::Manifest => b"CHRVMANI",
             Self::Proof => b"CHRVPROF",
             Self::Wal => b"CHRVWALS",
+            Self::Journal => b"CHRVJRNL",
         }
     }
 
@@ -67,6 +70,7 @@ impl ContainerKind {
             Self::Manifest => "manifest",
             Self::Proof => "proof",
             Self::Wal => "WAL object",
+            Self::Journal => "copy of a journal",
         }
     }
 
@@ -78,7 +82,7 @@ impl ContainerKind {
     /// Most bytes of a container.
     const fn bytes_max(self) -> usize {
         match self {
-            Self::Pack | Self::Manifest | Self::Proof => CONTAINER_BYTES_MAX,
+            Self::Pack | Self::Manifest | Self::Proof | Self::Journal => CONTAINER_BYTES_MAX,
             Self::Wal => WAL_CONTAINER_BYTES_MAX,
         }
     }
@@ -86,7 +90,7 @@ impl ContainerKind {
     /// Most bytes of a chunk.
     const fn chunk_bytes_max(self) -> usize {
         match self {
-            Self::Pack | Self::Manifest | Self::Proof => CHUNK_BYTES_MAX,
+            Self::Pack | Self::Manifest | Self::Proof | Self::Journal => CHUNK_BYTES_MAX,
             Self::Wal => WAL_CHUNK_BYTES,
         }
     }
@@ -95,7 +99,7 @@ impl ContainerKind {
     /// it has authenticated anything. The others are read as a whole, which bounds their records.
     const fn sealed_bytes_max(self) -> usize {
         match self {
-            Self::Pack | Self::Manifest | Self::Proof => u32::MAX as usize,
+            Self::Pack | Self::Manifest | Self::Proof | Self::Journal => u32::MAX as usize,
             Self::Wal => WAL_CHUNK_BYTES + TAG_BYTES,
         }
     }
@@ -106,6 +110,7 @@ impl ContainerKind {
             Self::Manifest => matches!(record, RecordType::Manifest),
             Self::Proof => matches!(record, RecordType::Proof),
             Self::Wal => matches!(record, RecordType::WalHead | RecordType::WalChunk),
+            Self::Journal => matches!(record, RecordType::Journal),
         }
     }
 }
@@ -127,6 +132,8 @@ pub enum RecordType {
     WalHead = 6,
     /// A chunk of WAL.
     WalChunk = 7,
+    /// Entries of a journal.
+    Journal = 8,
 }
 
 pub(crate) const TYPE_TRAILER: u8 = 127;
@@ -141,7 +148,8 @@ impl RecordType {
             5 => Self::Proof,
             6 => Self::WalHead,
             7 => Self::WalChunk,
-            found => return Err(FormatError::Newer { field: "record type", found: found.into(), known: 7 }),
+            8 => Self::Journal,
+            found => return Err(FormatError::Newer { field: "record type", found: found.into(), known: 8 }),
         })
     }
 }

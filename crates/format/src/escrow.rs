@@ -1,4 +1,4 @@
-//! A key on paper: eight numbered lines with a check each, so that a mistyped line is found (docs/format.md, section 17).
+//! A key on paper: eight numbered lines with a check each, so that a mistyped line is found (docs/format.md, section 20).
 //!
 //! Invariant: no error shows any digit of a key.
 
@@ -204,7 +204,7 @@ mod tests {
     fn faults(lines: &[String]) -> Vec<(usize, LineFault)> {
         match read(&lines.join("\n")).unwrap_err() {
             EscrowError::Mistyped { lines } => lines.iter().map(|line| (line.line, line.fault)).collect(),
-            other => panic!("{other}"),
+            other @ EscrowError::NoKey => panic!("{other}"),
         }
     }
 

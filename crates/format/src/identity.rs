@@ -88,6 +88,10 @@ identity! {
     Commitment, 32, "a key commitment"
 }
 identity! {
+    /// A journal: one machine's log of what was done with a repository, at random.
+    JournalId, 8, "a journal id"
+}
+identity! {
     /// A SHA-256 that names nothing.
     Sha256, 32, "a SHA-256"
 }

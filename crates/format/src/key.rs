@@ -90,12 +90,35 @@ impl RootKey {
     }
 }
 
+/// The key under which entries of journals are authenticated.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct JournalKey([u8; KEY_BYTES]);
+
+impl JournalKey {
+    /// The key of these bytes, for vectors and tests; a repository derives its own.
+    pub fn new(bytes: [u8; KEY_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn mac(&self, message: &[u8]) -> [u8; 32] {
+        let mut mac = [0; 32];
+        mac.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), message).as_ref());
+        mac
+    }
+
+    /// Whether `mac` is that of `message`, in a time that does not depend on where it differs.
+    pub(crate) fn authenticates(&self, message: &[u8], mac: &[u8; 32]) -> bool {
+        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), message, mac).is_ok()
+    }
+}
+
 /// The secrets that stay the same when keys are rotated: derived from the root key of the first epoch.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct Secrets {
     chunk_id_key: [u8; KEY_BYTES],
     row_secret: [u8; ROW_SECRET_BYTES],
     gear: Box<[u64]>,
+    journal_key: JournalKey,
 }
 
 impl Secrets {
@@ -108,6 +131,7 @@ impl Secrets {
             chunk_id_key: derive(root, &repository.0, &[b"chronavault v1 chunk id"]),
             row_secret: derive(root, &repository.0, &[b"chronavault v1 row hash"]),
             gear: words.iter().map(|word| u64::from_le_bytes(*word)).collect(),
+            journal_key: JournalKey(derive(root, &repository.0, &[b"chronavault v1 journal"])),
         }
     }
 
@@ -119,6 +143,11 @@ impl Secrets {
     /// The secret of the row hash.
     pub fn row_secret(&self) -> [u8; ROW_SECRET_BYTES] {
         self.row_secret
+    }
+
+    /// The key of journals.
+    pub fn journal_key(&self) -> &JournalKey {
+        &self.journal_key
     }
 
     /// The gear table: 256 words.
@@ -136,7 +165,7 @@ macro_rules! redacted {
         })+
     };
 }
-redacted!(HolderKey, RootKey, Secrets);
+redacted!(HolderKey, RootKey, JournalKey, Secrets);
 
 struct Length<const N: usize>;
 

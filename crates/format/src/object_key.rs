@@ -4,7 +4,7 @@ use std::fmt;
 
 use model::{BackupId, SystemId, WalName, WalSegmentName};
 
-use crate::{PackId, SlotId};
+use crate::{JournalId, PackId, SlotId};
 
 /// The key of one object of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,13 +29,22 @@ pub enum ObjectKey {
     Wal(SystemId, WalName),
     /// `wal/<system-id>/<timeline>/<segment>.<offset>.piece`
     WalPiece(SystemId, WalSegmentName, u32),
+    /// `journal/<sequence>-<journal-id>.jsonl`
+    Journal(u64, JournalId),
     /// `intents/<backup-id>.json`
     Intent(BackupId),
     /// `intents/prune-<name>.json`
     PruneIntent(String),
     /// `intents/rotate-<epoch>.json`
     RotationClaim(u32),
+    /// `holds/<backup-id>/<name>.json`
+    Hold(BackupId, String),
+    /// `leases/<right>/<generation>.json`
+    Lease(String, u64),
 }
+
+/// Digits of the number of an entry in a name, so that names sort as numbers.
+const SEQUENCE_DIGITS: usize = 16;
 
 impl ObjectKey {
     /// The object at `key`; nothing when it is not part of a repository.
@@ -59,9 +68,23 @@ impl ObjectKey {
         if let Some(rest) = key.strip_prefix("wal/") {
             return parse_wal(rest).filter(|parsed| parsed.to_string() == key);
         }
+        if let Some(rest) = key.strip_prefix("journal/") {
+            return parse_journal(rest);
+        }
         if let Some(rest) = key.strip_prefix("intents/") {
             let name = rest.strip_suffix(".json")?;
             return parse_intent(name).filter(|parsed| parsed.to_string() == key);
+        }
+        if let Some(rest) = key.strip_prefix("holds/") {
+            let (backup, name) = rest.split_once('/')?;
+            let name = name.strip_suffix(".json").filter(|name| is_dated_name(name))?;
+            return Some(Self::Hold(backup.parse().ok()?, name.to_owned()));
+        }
+        if let Some(rest) = key.strip_prefix("leases/") {
+            let (right, generation) = rest.split_once('/')?;
+            let generation = generation.strip_suffix(".json")?.parse().ok()?;
+            return Some(Self::Lease(right.to_owned(), generation))
+                .filter(|parsed| parsed.to_string() == key);
         }
         let parse = |suffix| key.strip_suffix(suffix)?.parse().ok();
         parse(".manifest").map(Self::Manifest).or_else(|| parse(".sha256").map(Self::Checksum))
@@ -80,7 +103,10 @@ impl ObjectKey {
             Self::Proof(..) => "proof",
             Self::Wal(..) => "WAL object",
             Self::WalPiece(..) => "piece of a WAL segment",
+            Self::Journal(..) => "copy of a journal",
             Self::Intent(_) | Self::PruneIntent(_) | Self::RotationClaim(_) => "intent",
+            Self::Hold(..) => "hold",
+            Self::Lease(..) => "lease",
         }
     }
 }
@@ -107,6 +133,22 @@ fn parse_intent(name: &str) -> Option<ObjectKey> {
         return epoch.parse().ok().map(ObjectKey::RotationClaim);
     }
     name.parse().ok().map(ObjectKey::Intent)
+}
+
+/// The name of a file or an object with the entries of a journal from the one with the number `sequence` on.
+pub fn journal_file_name(sequence: u64, journal: JournalId) -> String {
+    format!("{sequence:0SEQUENCE_DIGITS$}-{journal}.jsonl")
+}
+
+/// What [`journal_file_name`] was made of; nothing for other names.
+pub fn parse_journal_file_name(name: &str) -> Option<(u64, JournalId)> {
+    let (sequence, journal) = name.strip_suffix(".jsonl")?.split_once('-')?;
+    let parsed = (sequence.parse().ok()?, journal.parse().ok()?);
+    (journal_file_name(parsed.0, parsed.1) == name).then_some(parsed)
+}
+
+fn parse_journal(name: &str) -> Option<ObjectKey> {
+    parse_journal_file_name(name).map(|(sequence, journal)| ObjectKey::Journal(sequence, journal))
 }
 
 /// The object at `rest` below `wal/`, which may be spelled differently than its key is.
@@ -147,9 +189,14 @@ impl fmt::Display for ObjectKey {
             Self::WalPiece(system, segment, offset) => {
                 write!(f, "wal/{system}/{:08X}/{segment}.{offset:08X}.piece", segment.timeline.get())
             }
+            Self::Journal(sequence, journal) => {
+                write!(f, "journal/{}", journal_file_name(*sequence, *journal))
+            }
             Self::Intent(id) => write!(f, "intents/{id}.json"),
             Self::PruneIntent(name) => write!(f, "intents/prune-{name}.json"),
             Self::RotationClaim(epoch) => write!(f, "intents/rotate-{epoch}.json"),
+            Self::Hold(id, name) => write!(f, "holds/{id}/{name}.json"),
+            Self::Lease(right, generation) => write!(f, "leases/{right}/{generation:020}.json"),
         }
     }
 }
@@ -171,13 +218,17 @@ mod tests {
             ObjectKey::Manifest(backup.clone()),
             ObjectKey::Checksum(backup.clone()),
             ObjectKey::Proof(backup.clone(), "2026-11-23-120000-abc123".to_owned()),
-            ObjectKey::Intent(backup),
+            ObjectKey::Intent(backup.clone()),
+            ObjectKey::Hold(backup, "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::Lease("0123456789abcdef".to_owned(), 17),
             ObjectKey::PruneIntent("2026-11-23-120000-abc123".to_owned()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF".parse().unwrap()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.partial".parse().unwrap()),
             ObjectKey::Wal(SystemId(7), "000000010000000A000000FF.00000028.backup".parse().unwrap()),
             ObjectKey::Wal(SystemId(u64::MAX), "0000000A.history".parse().unwrap()),
             ObjectKey::WalPiece(SystemId(7), "000000010000000A000000FF".parse().unwrap(), 0x00ab_cdef),
+            ObjectKey::Journal(1, JournalId([0xcd; 8])),
+            ObjectKey::Journal(u64::MAX, JournalId([0; 8])),
         ] {
             assert_eq!(ObjectKey::parse(&key.to_string()), Some(key));
         }
@@ -223,6 +274,10 @@ mod tests {
             "wal/7/00000001/000000010000000A000000FF.100.piece".to_owned(),
             "wal/7/00000001/000000010000000A000000FF.+0000100.piece".to_owned(),
             "wal/7/00000001/000000010000000A000000FF.0000abcd.piece".to_owned(),
+            "journal/1-cdcdcdcdcdcdcdcd.jsonl".to_owned(),
+            "journal/0000000000000001-CDCDCDCDCDCDCDCD.jsonl".to_owned(),
+            "journal/0000000000000001.jsonl".to_owned(),
+            "journal/+000000000000001-cdcdcdcdcdcdcdcd.jsonl".to_owned(),
             "intents/backup-2026-11-23-120000.json".to_owned(),
             "intents/prune-backup-2026-11-23-120000-abc123.json".to_owned(),
             "intents/prune-.json".to_owned(),

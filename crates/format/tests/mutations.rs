@@ -4,9 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use chronavault_format::{
-    ContainerKind, FormatError, HEADER_BYTES, Head, HolderKey, Keyring, Manifest, ObjectKey,
+    ContainerKind, FormatError, HEADER_BYTES, Head, HolderKey, JournalEntry, Keyring, Manifest, ObjectKey,
     RECORD_HEADER_BYTES, RepositoryId, RootKey, SLOT_BYTES, SlotHeader, WalHead, WalOpener, decode_list,
-    encode_list, open_slot, walk,
+    encode_list, open_journal_copy, open_slot, walk,
 };
 use model::SegmentHeader;
 use serde_json::Value;
@@ -167,6 +167,20 @@ fn wal_objects() {
 }
 
 #[test]
+fn journals_and_their_copies() {
+    let vectors = vectors();
+    let (keyring, journal) = (keyring(&vectors), &vectors["journal"]);
+    let copy = bytes(&journal["copy"]);
+    survive(&copy, |bytes| open_journal_copy(&mut bytes.to_vec(), &keyring));
+    let line = journal["lines"][1].as_str().unwrap();
+    survive(line.as_bytes(), |bytes| JournalEntry::open(bytes, keyring.secrets().journal_key()));
+    // Who looks without a key must not be led astray, either.
+    let read = |seed| JournalEntry::read(&Draws(seed).mutate(line.as_bytes()));
+    let readable = (0..ROUNDS).filter(|seed| read(*seed).is_ok()).count();
+    assert!(readable > 100, "only {readable} of {ROUNDS} changed entries were read at all");
+}
+
+#[test]
 fn segment_headers() {
     // A header is believed only after its chunk was authenticated, so it need not notice changes, but must not panic.
     let mut header = vec![0x10, 0xd1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 1];
@@ -230,6 +244,7 @@ fn object_keys_have_one_spelling() {
         "wal/7312345678901234567/00000001/000000010000000A000000FF.00000028.backup.wal".to_owned(),
         "wal/7312345678901234567/00000002/00000002.history.wal".to_owned(),
         "wal/7312345678901234567/00000001/000000010000000A000000FF.00004000.piece".to_owned(),
+        "journal/0000000000000042-0123456789abcdef.jsonl".to_owned(),
     ];
     for key in keys {
         assert_eq!(ObjectKey::parse(&key).unwrap().to_string(), key);

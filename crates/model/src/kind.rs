@@ -1,4 +1,5 @@
-//! Words with a fixed set of values: the kind of a backup, the level and the outcome of a verification.
+//! Words with a fixed set of values: the kind of a backup, the level and the outcome of a verification, operations and how they
+//! end.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +18,7 @@ macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? } $allowed:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "lowercase")]
+        #[serde(rename_all = "kebab-case")]
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
         impl $name {
@@ -80,6 +81,58 @@ words! {
     } "proven, sound, failed"
 }
 
+words! {
+    /// What the journal speaks of.
+    Operation {
+        /// The repository was created.
+        Init = "init",
+        /// A backup, with its verification where there is one.
+        Backup = "backup",
+        /// A verification.
+        Verify = "verify",
+        /// A restore, into a database or a data directory.
+        Restore = "restore",
+        /// A backup was written out in plaintext.
+        Export = "export",
+        /// Backups and WAL expired.
+        Prune = "prune",
+        /// Backups were deleted because somebody said so.
+        Delete = "delete",
+        /// A backup was held, or its holds were released.
+        Hold = "hold",
+        /// A key holder was added.
+        KeysAdd = "keys-add",
+        /// The root key was changed.
+        KeysRotate = "keys-rotate",
+        /// A key holder was removed.
+        KeysRemove = "keys-remove",
+        /// A recovery sheet with a key was printed.
+        KeysEscrow = "keys-escrow",
+        /// WAL was received.
+        WalReceive = "wal-receive",
+        /// A rehearsed recovery.
+        Drill = "drill",
+        /// Something that the schedule did or left undone.
+        Schedule = "schedule",
+        /// Somebody was alerted.
+        Alert = "alert",
+    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, keys-escrow, wal-receive, drill, schedule, alert"
+}
+
+words! {
+    /// How a run of an operation ended.
+    RunOutcome {
+        /// Done.
+        Done = "done",
+        /// Done, with warnings that need a person.
+        Warnings = "warnings",
+        /// Failed.
+        Failed = "failed",
+        /// Stopped by somebody.
+        Cancelled = "cancelled",
+    } "done, warnings, failed, cancelled"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +143,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&Level::Contents).unwrap(), "\"contents\"");
         assert_eq!(Outcome::Proven.to_string(), "proven");
         assert!("Proven".parse::<Outcome>().is_err());
+        assert_eq!(serde_json::to_string(&Operation::WalReceive).unwrap(), "\"wal-receive\"");
+        assert_eq!("keys-add".parse::<Operation>().unwrap(), Operation::KeysAdd);
         assert!(Level::Objects < Level::Restore);
     }
 }

@@ -16,6 +16,8 @@ mod recovery_target;
 mod recovery_window;
 mod retention;
 mod row_proof;
+mod run;
+mod schedule;
 mod segment_header;
 mod size;
 mod timeline_history;
@@ -26,7 +28,7 @@ pub use cluster_id::{ParseIdError, SystemId, TimelineId};
 pub use cluster_path::{ClusterPath, ParseClusterPathError};
 pub use filters::Filters;
 pub use inventory::{Class, Difference, Inventory, Item};
-pub use kind::{Kind, Level, Outcome, ParseWordError};
+pub use kind::{Kind, Level, Operation, Outcome, ParseWordError, RunOutcome};
 pub use lsn::{Lsn, ParseLsnError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
 pub use recovery_plan::{RecoveryPlan, TargetTimeline, TimedWindow, plan_recovery};
@@ -36,11 +38,13 @@ pub use recovery_window::{
     SegmentState, recoverability,
 };
 pub use retention::{
-    BackupVerdict, EXPIRING_AT_ONCE, Fate, Halt, Kept, RetentionPlan, RetentionPolicy, Standing,
-    StoredBackup, StoredCluster, StoredTimeline, StoredWal, WalCut, WalFate, WalKept, WalVerdict,
-    plan_retention,
+    BackupVerdict, EXPIRING_AT_ONCE, Fate, Halt, Kept, RetentionPlan, RetentionPolicies, RetentionPolicy,
+    Standing, StoredBackup, StoredCluster, StoredTimeline, StoredWal, WalCut, WalFate, WalKept, WalVerdict,
+    plan_removal, plan_retention, superseded_failures,
 };
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
+pub use run::{Actor, Run, RunEnd, RunEvent, RunFacts, RunStart, VerificationFacts, runs};
+pub use schedule::{Cadence, CronExpression, Due, ParseCronError, Schedule};
 pub use segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError, SegmentMismatch};
 pub use size::ByteSize;
 pub use timeline_history::{Ancestor, Leg, ParseHistoryError, TimelineHistory};

@@ -7,11 +7,15 @@
 //!
 //! Deliberately absent: packs. Which of them nobody needs follows from the backups that stay.
 
+mod calendar;
+mod removal;
 mod wal;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+
+pub use removal::{plan_removal, superseded_failures};
 
 use crate::{ArchivedTimeline, BackupId, Kind, Lsn, SegmentSize, SystemId, TimelineId, WalSegmentName};
 
@@ -19,13 +23,34 @@ use crate::{ArchivedTimeline, BackupId, Kind, Lsn, SegmentSize, SystemId, Timeli
 /// expires every day.
 pub const EXPIRING_AT_ONCE: usize = 3;
 
-/// How long things are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How long things of a source are kept. A backup stays when any of this says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetentionPolicy {
     /// Days for which a backup stays after it was complete.
     pub days: u32,
     /// Days, counted back from now, to whose every moment a cluster can be recovered.
     pub wal_days: u32,
+    /// So many of the newest backups stay.
+    pub keep_last: u32,
+    /// One backup of each of the last so many days that have one stays. Days, weeks (ISO 8601), months and years are those of UTC.
+    pub keep_daily: u32,
+    /// The same of weeks.
+    pub keep_weekly: u32,
+    /// The same of months.
+    pub keep_monthly: u32,
+    /// The same of years.
+    pub keep_yearly: u32,
+}
+
+/// How long things of all sources are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetentionPolicies {
+    /// Of sources that have no policy of their own.
+    pub general: RetentionPolicy,
+    /// Of the others.
+    pub sources: BTreeMap<String, RetentionPolicy>,
+    /// So many backups of a source may go at once, if somebody says so; else see [`EXPIRING_AT_ONCE`].
+    pub limit: Option<usize>,
 }
 
 /// What is known about whether a backup restores.
@@ -54,6 +79,8 @@ pub struct StoredBackup {
     pub standing: Standing,
     /// Whether something was left out on request. Such a backup never stands in for one that is complete.
     pub is_filtered: bool,
+    /// Until when somebody wants it to stay.
+    pub held_until: Option<Timestamp>,
     /// What a physical backup is of.
     pub cluster: Option<StoredCluster>,
 }
@@ -149,6 +176,8 @@ pub enum Fate {
 /// Why a backup stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
+    /// Somebody holds it.
+    Held,
     /// It is younger than the policy says.
     Young,
     /// The newest backup of its source failed its verification.
@@ -159,8 +188,20 @@ pub enum Kept {
     Newest,
     /// Moments of the recovery window are reached from it.
     RecoveryWindow,
+    /// It is one of the newest of its source and kind.
+    Last,
+    /// It stands for a day.
+    Daily,
+    /// It stands for a week.
+    Weekly,
+    /// It stands for a month.
+    Monthly,
+    /// It stands for a year.
+    Yearly,
     /// It would go, but nothing goes now.
     Halted,
+    /// Nobody asked for it to go.
+    NotAsked,
 }
 
 /// What happens to the archived WAL of a timeline.
@@ -209,12 +250,39 @@ pub enum WalKept {
     SegmentSizes,
     /// Nothing goes now.
     Halted,
+    /// Nobody asked for WAL to go.
+    NotAsked,
+}
+
+impl StoredBackup {
+    fn is_held(&self, now: Timestamp) -> bool {
+        self.held_until.is_some_and(|until| now < until)
+    }
 }
 
 impl WalCut {
     /// Whether a segment goes, and everything that belongs to it.
     pub fn takes(&self, segment: WalSegmentName) -> bool {
         segment.fits(self.size) && segment.end(self.size) <= self.before
+    }
+}
+
+impl RetentionPolicies {
+    /// The policy of a source.
+    pub fn of(&self, source: &str) -> RetentionPolicy {
+        self.sources.get(source).copied().unwrap_or(self.general)
+    }
+
+    /// When the recovery window of a cluster begins: the earliest of those of its sources.
+    fn window_start<'a>(&self, sources: impl Iterator<Item = &'a str>, now: Timestamp) -> Timestamp {
+        let starts = sources.map(|source| self.of(source).window_start(now));
+        starts.min().unwrap_or_else(|| self.general.window_start(now))
+    }
+}
+
+impl From<RetentionPolicy> for RetentionPolicies {
+    fn from(general: RetentionPolicy) -> Self {
+        Self { general, ..Self::default() }
     }
 }
 
@@ -242,7 +310,7 @@ impl RetentionPlan {
 
 /// Decides what goes at `now`. `backups` are all backups that can be read, `wal` is all WAL that is archived.
 pub fn plan_retention(
-    policy: RetentionPolicy,
+    policies: &RetentionPolicies,
     now: Timestamp,
     backups: &[StoredBackup],
     wal: &[StoredWal],
@@ -250,10 +318,13 @@ pub fn plan_retention(
     let failed = failed_sources(backups);
     let newest = newest_by_group(backups, |backup| backup.standing != Standing::Failed);
     let proven = newest_by_group(backups, |backup| backup.standing == Standing::Proven);
-    let systems = wal::systems(backups, wal, policy.window_start(now));
+    let systems = wal::systems(backups, wal, &|sources| policies.window_start(sources, now));
     let anchors: BTreeSet<&BackupId> = systems.iter().flat_map(wal::System::anchors).collect();
+    let chosen = calendar::chosen(policies, backups);
     let fate = |backup: &StoredBackup| {
-        if policy.is_young(backup, now) {
+        if backup.is_held(now) {
+            Fate::Stays(Kept::Held)
+        } else if policies.of(&backup.source).is_young(backup, now) {
             Fate::Stays(Kept::Young)
         } else if proven.contains(&backup.id) {
             Fate::Stays(Kept::LastProven)
@@ -261,6 +332,8 @@ pub fn plan_retention(
             Fate::Stays(Kept::Newest)
         } else if anchors.contains(&backup.id) {
             Fate::Stays(Kept::RecoveryWindow)
+        } else if let Some(kept) = chosen.get(&backup.id) {
+            Fate::Stays(*kept)
         } else if failed.contains(backup.source.as_str()) {
             Fate::Stays(Kept::SourceFailed)
         } else {
@@ -271,8 +344,8 @@ pub fn plan_retention(
         backups.iter().map(|backup| BackupVerdict { id: backup.id.clone(), fate: fate(backup) }).collect();
     let goes = |fate| fate == Fate::Goes;
     let expires = |fate| matches!(fate, Fate::Goes | Fate::Stays(Kept::SourceFailed));
-    let halt = clock_behind(now, backups).or_else(|| too_many(backups, &verdicts, goes));
-    let is_unusual = halt.is_some() || too_many(backups, &verdicts, expires).is_some();
+    let halt = clock_behind(now, backups).or_else(|| too_many(policies.limit, backups, &verdicts, goes));
+    let is_unusual = halt.is_some() || too_many(policies.limit, backups, &verdicts, expires).is_some();
     if halt.is_some() {
         for verdict in verdicts.iter_mut().filter(|verdict| verdict.fate == Fate::Goes) {
             verdict.fate = Fate::Stays(Kept::Halted);
@@ -317,6 +390,7 @@ fn clock_behind(now: Timestamp, backups: &[StoredBackup]) -> Option<Halt> {
 
 /// The source of which more backups would have such a fate than ever should at once.
 fn too_many(
+    limit: Option<usize>,
     backups: &[StoredBackup],
     verdicts: &[BackupVerdict],
     counts: impl Fn(Fate) -> bool,
@@ -327,7 +401,10 @@ fn too_many(
         *going += usize::from(counts(verdict.fate));
         *of += 1;
     }
-    let unusual = |going: usize, of: usize| going > EXPIRING_AT_ONCE && 2 * going > of;
+    let unusual = |going: usize, of: usize| match limit {
+        Some(limit) => going > limit,
+        None => going > EXPIRING_AT_ONCE && 2 * going > of,
+    };
     let (source, (going, of)) = numbers.into_iter().find(|(_, (going, of))| unusual(*going, *of))?;
     Some(Halt::TooMany { source: source.to_owned(), going, of })
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use repository::LeaseToken;
 
 use crate::{ReceiveEvent, Warning};
 
@@ -17,6 +18,8 @@ pub struct Context<'a> {
     pub random: &'a (dyn Fn(&mut [u8]) + Sync),
     /// Is told what happens, and says when to stop.
     pub observer: &'a dyn Observer,
+    /// The right under which a backup is taken; without one, it does not matter who else takes one.
+    pub lease: Option<LeaseToken>,
     /// Where to look for PostgreSQL's programs: the value of `PATH`.
     pub tool_path: Option<OsString>,
     /// The directory under which sandboxes are made.

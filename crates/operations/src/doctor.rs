@@ -1,7 +1,12 @@
 //! Looking at a database as a backup would, without taking one.
 
+use std::num::NonZeroUsize;
+
 use model::Filters;
-use postgres::{Client, ConnectOptions, Finding, Tools, ToolsError};
+use postgres::{
+    Checkpoint, Client, ConnectOptions, DataDirectory, DataDirectoryOptions, Finding, Tools, ToolsError,
+    Unusable,
+};
 
 use crate::{Context, Error};
 
@@ -14,8 +19,12 @@ pub struct Examination {
     pub client_tools: Result<Tools, ToolsError>,
     /// The server's programs, without which a restore cannot be rehearsed on this machine.
     pub server_tools: Result<Tools, ToolsError>,
-    /// What the preflight found.
+    /// What a logical backup would meet.
     pub findings: Vec<Finding>,
+    /// What physical backups and the receiving of WAL would meet.
+    pub physical: Vec<Finding>,
+    /// Why the files cannot be read from the data directory on this machine, which is the fastest way; nothing if they can.
+    pub data_directory: Result<(), Unusable>,
 }
 
 /// Connects to `source` and looks.
@@ -32,5 +41,18 @@ pub fn examine(
         client_tools: Tools::find(major, path),
         server_tools: Tools::find_server(major, path),
         findings: postgres::preflight(&mut client, filters)?,
+        physical: postgres::preflight_replication(&mut client)?,
+        data_directory: data_directory(source)?,
     })
+}
+
+/// Whether a physical backup could read the data directory itself.
+fn data_directory(source: &ConnectOptions) -> Result<Result<(), Unusable>, Error> {
+    let options = DataDirectoryOptions {
+        label: String::new(),
+        checkpoint: Checkpoint::Spread,
+        threads: NonZeroUsize::MIN,
+        earlier: None,
+    };
+    Ok(DataDirectory::usable(Client::connect(source)?, options).map(drop))
 }

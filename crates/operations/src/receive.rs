@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod health;
 mod keeper;
+mod merging;
 mod pump;
 mod retry;
 mod segment;

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use chronavault_operations as operations;
-use model::{BackupId, RecoveryTarget, TargetTimeline};
+use model::{BackupId, Level, Outcome, RecoveryTarget, TargetTimeline};
 use operations::{
     BackupReport, ClusterBackupRequest, ClusterRestoreReport, ClusterRestoreRequest, DirectoryError, Error,
     Method, RecoveryCommands, StartFrom, TargetAction,
@@ -232,4 +232,30 @@ fn a_damaged_page_is_reported_and_the_backup_is_marked() {
         assert_eq!((record.bad_pages[0].path.as_str(), record.bad_pages[0].block), (path.trim(), 3));
         assert!(report.warnings.iter().any(|warning| warning.code() == "bad_pages"), "{:?}", report.warnings);
     }
+}
+
+#[test]
+fn a_damaged_page_does_not_make_every_backup_a_full_one() {
+    let scene = scene();
+    scene.database("books", BOOKS);
+    scene.cluster.psql("books", "CHECKPOINT");
+    let path = scene.cluster.psql("books", "SELECT pg_relation_filepath('entry')");
+    let file = scene.cluster.sandbox().data_directory().join(path.trim());
+    let whole = std::fs::read(&file).unwrap();
+    let mut bytes = whole.clone();
+    bytes[3 * 8192 + 5000] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let first = backup(&scene, Method::DataDirectory).manifest;
+    assert_eq!(scene.verify(&first.id, Level::Restore).outcome, Outcome::Failed);
+    for method in [Method::DataDirectory, Method::BaseBackup] {
+        let manifest = backup(&scene, method).manifest;
+        assert!(manifest.parent.is_some());
+        assert!(manifest.stored_bytes < first.stored_bytes / 10, "{}", manifest.stored_bytes);
+        assert_eq!(manifest.physical.unwrap().bad_page_count, 1, "it is said each time");
+        assert_eq!(scene.verify(&manifest.id, Level::Restore).outcome, Outcome::Failed);
+    }
+    std::fs::write(&file, &whole).unwrap();
+    let mended = backup(&scene, Method::DataDirectory).manifest;
+    assert!(mended.stored_bytes < first.stored_bytes / 10, "{}", mended.stored_bytes);
+    assert_eq!(scene.verify(&mended.id, Level::Restore).outcome, Outcome::Proven);
 }

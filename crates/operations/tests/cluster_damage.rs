@@ -26,8 +26,14 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// A scene with one good backup, during which the server went through several segments of WAL.
 fn scene() -> (Scene, BackupId) {
+    scene_after(|_| ())
+}
+
+/// The same, where something else is done before.
+fn scene_after(prepare: impl FnOnce(&Scene)) -> (Scene, BackupId) {
     let scene = Scene::with(Cluster::replicating(|options| options.data_checksums = true));
     scene.database("books", BOOKS);
+    prepare(&scene);
     let request = ClusterBackupRequest {
         source: scene.cluster.options("postgres"),
         source_name: "cluster".to_owned(),
@@ -168,6 +174,27 @@ fn a_flipped_page_is_found() {
 fn a_missing_file_of_a_table_is_found() {
     let (scene, id) = scene();
     let path = table(&scene);
+    let forged = forge(&scene, &id, |files, _| {
+        files.remove(&path).unwrap();
+    });
+    fails(&scene, &forged, "file.missing");
+}
+
+#[test]
+fn a_missing_file_in_a_tablespace_is_found() {
+    let (scene, id) = scene_after(|scene| {
+        let space = scene.directory.path().join("space");
+        std::fs::create_dir(&space).unwrap();
+        if let Some((user, group)) = scene.cluster.owner() {
+            std::os::unix::fs::chown(&space, Some(user), Some(group)).unwrap();
+        }
+        scene.cluster.psql("postgres", &format!("CREATE TABLESPACE fast LOCATION '{}'", space.display()));
+        scene.cluster.psql("books", "ALTER TABLE entry SET TABLESPACE fast");
+    });
+    let path = table(&scene);
+    assert!(path.starts_with("pg_tblspc/"), "{path}");
+    let same = forge(&scene, &id, |_, _| ());
+    assert_eq!(scene.verify(&same, Level::Restore).outcome, Outcome::Proven);
     let forged = forge(&scene, &id, |files, _| {
         files.remove(&path).unwrap();
     });

@@ -42,6 +42,7 @@ fn backup_while(scene: &Scene, act: impl Fn() + Sync) -> Result<operations::Back
     Scene::context(|context| {
         let context = Context {
             observer: &once,
+            lease: None,
             tool_path: context.tool_path.clone(),
             sandbox_parent: context.sandbox_parent.clone(),
             ..*context

@@ -99,6 +99,7 @@ impl Listener {
         Scene::context(|context| {
             work(&Context {
                 observer: self,
+                lease: None,
                 tool_path: context.tool_path.clone(),
                 sandbox_parent: context.sandbox_parent.clone(),
                 ..*context

@@ -80,6 +80,7 @@ fn back_up_while_asked(
         let result = Scene::context(|context| {
             let context = Context {
                 observer: &watch,
+                lease: None,
                 tool_path: context.tool_path.clone(),
                 sandbox_parent: context.sandbox_parent.clone(),
                 ..*context

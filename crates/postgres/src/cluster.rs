@@ -11,6 +11,7 @@ mod error;
 
 use std::error::Error as StdError;
 
+use jiff::Timestamp;
 use model::{ClusterPath, Lsn, SegmentSize, SystemId, TimelineId};
 
 pub use error::ClusterError;
@@ -131,6 +132,10 @@ pub struct EarlierBackup {
     pub system_id: SystemId,
     /// Its timeline.
     pub timeline: TimelineId,
+    /// Whether the pages of the cluster had checksums. To switch them on or off changes every page, and no WAL tells of it.
+    pub data_checksums: bool,
+    /// When it began.
+    pub started_at: Timestamp,
     /// Where its replay begins.
     pub start_lsn: Lsn,
     /// Where it is consistent.

@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use account::account_name;
 pub(crate) use account::{Account, named as account_named, numbered as account_numbered};
 pub use environment::ClientEnvironment;
 pub use error::{ConninfoError, ConninfoWarning};

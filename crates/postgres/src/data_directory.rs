@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: pages. Whether they are whole is for the sink to see.
 
+mod changes;
 mod exclusion;
 mod listing;
 mod local;
@@ -28,8 +29,9 @@ pub use local::Unusable;
 use crate::backup_label::{BACKUP_LABEL, BackupLabel};
 use crate::base_backup::Checkpoint;
 use crate::client::Client;
-use crate::cluster::{ClusterError, ClusterSink, ClusterSource, ClusterStart, ClusterStop};
+use crate::cluster::{ClusterError, ClusterSink, ClusterSource, ClusterStart, ClusterStop, EarlierBackup};
 use crate::control::{CONTROL_PATH, ControlFile};
+use changes::{Changes, Regions};
 use listing::{Listing, Place};
 use local::{LocalDirectory, Slot};
 use reader::Reader;
@@ -44,6 +46,9 @@ pub struct DataDirectoryOptions {
     pub checkpoint: Checkpoint,
     /// Threads that read.
     pub threads: NonZeroUsize,
+    /// The previous backup. Where the server summarises its WAL, what did not change since is taken from it unread. A role
+    /// that is no superuser needs the right to execute `pg_wal_summary_contents` and its kin, if that was taken from everyone.
+    pub earlier: Option<EarlierBackup>,
 }
 
 /// A cluster that is read from its data directory.
@@ -103,7 +108,8 @@ impl DataDirectory {
         for directory in &running.listing.directories {
             sink.directory(&directory.path, directory.mode).map_err(ClusterError::Sink)?;
         }
-        let reader = self.reader(&running.start, sink, cancelled);
+        let changes = self.changes(running, sink.region_bytes(), cancelled)?;
+        let reader = self.reader(&running.start, sink, cancelled).knowing(changes);
         let client = &mut self.client;
         let from_standby = running.start.from_standby;
         let mut still_there = || session::is_still_there(client, from_standby);
@@ -112,6 +118,25 @@ impl DataDirectory {
         let control = self.local.control_bytes()?;
         let path = cluster_path(CONTROL_PATH)?;
         reader.give(&path, running.listing.control_mode, &control)
+    }
+
+    /// What has changed since the earlier backup, where the server knows.
+    fn changes(
+        &mut self,
+        running: &Running,
+        region_bytes: u32,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Changes>, ClusterError> {
+        let Some(earlier) = &self.options.earlier else { return Ok(None) };
+        if self.local.made_at()? >= earlier.started_at {
+            return Ok(None);
+        }
+        let regions = Regions {
+            block_bytes: running.start.block_bytes,
+            region_bytes,
+            segment_blocks: self.local.control()?.segment_blocks,
+        };
+        Changes::since(&mut self.client, earlier, &running.start, regions, cancelled)
     }
 
     fn reader<'a>(

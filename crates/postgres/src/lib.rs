@@ -39,7 +39,7 @@ pub use cluster::{
     Again, ClusterError, ClusterFile, ClusterSink, ClusterSource, ClusterStart, ClusterStop, EarlierBackup,
     FileNumber, Region, RegionSink, SinkError, Tablespace,
 };
-pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning};
+pub use conninfo::{ClientEnvironment, ConnectOptions, ConninfoError, ConninfoWarning, account_name};
 pub use data_directory::{DataDirectory, DataDirectoryOptions, Unusable};
 pub use dump::{ArchiveRequest, failed_to_lock, start_archive, start_globals};
 pub use filter::{FilterError, PatternError};
@@ -57,6 +57,7 @@ pub use inventory::{
 pub use partition::moving_partitions;
 pub use preflight::{
     Extension, Finding, NEWEST_MAJOR, OLDEST_MAJOR, PreflightError, Severity, extensions, preflight,
+    preflight_replication,
 };
 pub use process::{Input, Process, ProcessError};
 pub use sandbox::{

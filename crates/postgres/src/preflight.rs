@@ -3,13 +3,16 @@
 //! Invariant: nothing here locks a table or changes anything, and each finding says what to do. What would make the backup
 //! fail is an error; what makes it less than one may think, or the restore harder, is a warning.
 //!
-//! Deliberately absent: what concerns the repository, the programs of PostgreSQL on this machine, or physical backups.
+//! Deliberately absent: what concerns the repository, or the programs of PostgreSQL on this machine.
 
 mod lock_room;
+mod replication;
+
 use model::Filters;
 use thiserror::Error as ThisError;
 
 pub(crate) use lock_room::LockRoom;
+pub use replication::preflight_replication;
 
 use crate::filter::{self, FilterError, Selection};
 use crate::{Client, Error, session};

@@ -104,6 +104,20 @@ pub enum Error {
         /// The key of its intent.
         key: String,
     },
+    /// A prune is at work, which may not see what is to be held.
+    #[error("a prune is at work ({key})")]
+    PruneRunning {
+        /// The key of its intent.
+        key: String,
+    },
+    /// Somebody else has taken a right that was ours.
+    #[error("{to} has taken over: {right}")]
+    LeaseLost {
+        /// The right, in words.
+        right: String,
+        /// Who has it now.
+        to: String,
+    },
     /// A stream or one of its parts was opened but never finished, so that the backup cannot be committed.
     #[error("stream {stream:?} is not finished")]
     Unfinished {

@@ -25,7 +25,7 @@ use storage::StoreError;
 pub use self::error::KeyError;
 pub use self::grant::Granted;
 pub use self::health::{KEY_OLD_AFTER, KeyConcern, KeyHealth, key_health};
-pub use self::removal::Removal;
+pub use self::removal::KeyRemoval;
 pub use self::rotation::{Rotated, Rotation, RotationPlan};
 
 use crate::error::{Problem, ProblemKind};

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use format::{CONTAINER_BYTES_MAX, ObjectKey, PackId, Proof, Sha256};
+use format::{CONTAINER_BYTES_MAX, ObjectKey, PackId, ProblemRecord, Proof, Sha256};
 use jiff::Timestamp;
 use model::{BackupId, Level, Outcome};
 
@@ -17,6 +17,8 @@ use crate::{Error, Repository};
 
 /// Keys of proofs start so.
 pub(crate) const PROOFS: &str = "proofs/";
+/// Problems that a cluster had before it was backed up, as far as a restore can tell.
+const CLUSTER_CODES: [&str; 3] = ["page.bad", "index.damaged", "table.unreadable"];
 
 /// One proof, or what is wrong with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,11 +92,13 @@ impl Repository {
         Ok(standing.sound)
     }
 
-    /// Whether a backup is bad, as far as its proofs know. A proof that cannot be read says nothing: damage among proofs never
+    /// How good a backup is, as far as its proofs know. A proof that cannot be read says nothing: damage among proofs never
     /// stops a new backup.
-    pub(crate) fn is_known_bad(&self, id: &BackupId, manifest: Sha256, keys: Vec<ObjectKey>) -> bool {
-        let standing = self.standing(id, manifest, keys);
-        matches!(standing, Ok(Some(proof)) if proof.outcome == Outcome::Failed)
+    pub(crate) fn condition(&self, id: &BackupId, manifest: Sha256, keys: Vec<ObjectKey>) -> Condition {
+        match self.standing(id, manifest, keys) {
+            Ok(Some(proof)) if proof.outcome == Outcome::Failed => Condition::of_failed(&proof),
+            _ => Condition::Good,
+        }
     }
 
     /// Packs that are not what was written, as far as the proofs that count of all backups know. A proof may be of a manifest that
@@ -146,6 +150,31 @@ impl Repository {
             Ok(proof) => Ok(ProofEntry::OfAnotherManifest(Box::new(proof))),
             Err(Error::Damaged(problem)) => Ok(ProofEntry::Damaged(problem)),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// What is known of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Nothing bad.
+    Good,
+    /// It holds what the cluster had, and that was damaged. All its chunks are what was written: whoever restored it has read them.
+    DamagedBefore,
+    /// Anything else.
+    Bad,
+}
+
+impl Condition {
+    fn of_failed(proof: &Proof) -> Self {
+        let is_of_cluster = |problem: &ProblemRecord| CLUSTER_CODES.contains(&problem.code.as_str());
+        let was_restored = proof.level == Level::Restore;
+        // Where there may be more problems than are named, nothing is known of the others.
+        let all_are_named = (1..MAX_PROBLEMS).contains(&proof.problems.len());
+        if was_restored && all_are_named && proof.problems.iter().all(is_of_cluster) {
+            Self::DamagedBefore
+        } else {
+            Self::Bad
         }
     }
 }

@@ -16,7 +16,7 @@ use model::BackupId;
 use storage::Listed;
 
 pub use apply::{OnPrune, PruneProgress, PruneReport, Removed};
-pub use plan::{PlannedBackup, PlannedPacks, PrunePlan};
+pub use plan::{PlannedBackup, PlannedPacks, PrunePlan, RemovalRequest};
 pub use trash::TRASH_KEPT;
 pub use wal::{PlannedWal, SegmentRange};
 

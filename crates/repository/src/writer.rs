@@ -38,8 +38,9 @@ use self::stream::Stream;
 use crate::catalog::ProofKeys;
 use crate::error::Problem;
 use crate::intents::Announcement;
+use crate::proofs::Condition;
 use crate::records::Records;
-use crate::{Error, Repository};
+use crate::{Error, LeaseToken, Repository};
 
 pub use self::archive::ArchiveWriter;
 pub use self::cluster::ClusterWriter;
@@ -117,6 +118,8 @@ pub struct BackupWriter {
     streams: Mutex<Vec<Arc<Stream>>>,
     sealers: Vec<JoinHandle<()>>,
     putters: Vec<JoinHandle<()>>,
+    /// The right without which nothing is committed.
+    lease: Option<LeaseToken>,
     /// Goes away last, when no thread can put a pack any more.
     intent: Announcement,
 }
@@ -166,6 +169,7 @@ impl Repository {
             streams: Mutex::default(),
             sealers: Vec::new(),
             putters: Vec::new(),
+            lease: None,
             intent,
         };
         for number in 0..PUT_THREADS {
@@ -182,7 +186,8 @@ impl Repository {
     /// The newest backup of the same source and kind that can be read and is not known to be bad. Where all are known to be bad,
     /// it is the newest of them, if it is logical: its chunks are found by their content, so what is wrong with it as a whole is
     /// not handed on. A cluster's regions are also taken over unread, where the server says that they did not change, so a
-    /// physical backup must be good in every part.
+    /// physical backup must be good in every part. One of a cluster that was damaged already serves by content alone: else every
+    /// backup would be stored in full until somebody mends the cluster.
     fn newest_good(
         &self,
         source: &str,
@@ -190,7 +195,7 @@ impl Repository {
         mut proofs: ProofKeys,
         damaged: &HashSet<PackId>,
         problems: &mut Vec<Problem>,
-    ) -> Result<Option<Manifest>, Error> {
+    ) -> Result<Option<(Manifest, Condition)>, Error> {
         let mut newest = None;
         for id in self.ids()? {
             let (manifest, sha256) = match self.inner.manifest(&id) {
@@ -206,14 +211,18 @@ impl Repository {
             if manifest.source != source || manifest.kind != kind {
                 continue;
             }
-            let is_bad = self.is_known_bad(&id, sha256, proofs.remove(&id).unwrap_or_default());
-            let is_by_content = kind == Kind::Logical;
+            let condition = self.condition(&id, sha256, proofs.remove(&id).unwrap_or_default());
             let is_whole = || manifest.packs.iter().all(|pack| !damaged.contains(&pack.sha256));
-            if !is_bad && (is_by_content || is_whole()) {
-                return Ok(Some(manifest));
+            let serves = match (kind, condition) {
+                (Kind::Logical, condition) => condition == Condition::Good,
+                (Kind::Physical, Condition::Bad) => false,
+                (Kind::Physical, Condition::Good | Condition::DamagedBefore) => is_whole(),
+            };
+            if serves {
+                return Ok(Some((manifest, condition)));
             }
-            if is_by_content {
-                newest.get_or_insert(manifest);
+            if kind == Kind::Logical {
+                newest.get_or_insert((manifest, condition));
             }
         }
         Ok(newest)
@@ -268,6 +277,11 @@ impl BackupWriter {
     /// The id of the backup.
     pub fn id(&self) -> &BackupId {
         &self.id
+    }
+
+    /// Commits only while nobody else has taken this right (W18).
+    pub fn require_lease(&mut self, token: LeaseToken) {
+        self.lease = Some(token);
     }
 
     /// The backup whose chunks are used again.

@@ -1,4 +1,10 @@
-//! The daemon: schedule, worker, metrics, alerts, HTTP API, console.
+//! The journal of what is done; later the daemon: schedule, worker, metrics, alerts, HTTP API, console.
 //!
-//! An empty room. Nothing in it is built yet; it is here so that the place of these things in the table of rooms is
-//! fixed: they may use `model`, `operations`, `repository` and `storage`, never a terminal.
+//! It may use `model`, `operations`, `repository` and `storage`, never a terminal. What comes from outside, such as the time and
+//! who asked, is an argument.
+
+pub mod journal;
+mod lease;
+pub mod observation;
+
+pub use lease::LeaseKeeper;

@@ -19,6 +19,7 @@ Settings, strongest first: flags, environment, chronavault.toml, defaults.
   BACKUP_REPOSITORY             or the repository itself, as file:///PATH
   BACKUP_ENCRYPTION_KEY         the key, 64 hexadecimal digits
   BACKUP_ENCRYPTION_KEY_FILE    or a file that holds it and that only its owner can read
+  BACKUP_JOURNAL_DIRECTORY      where the journal is [journal/ beside isolated/]
   BACKUP_MAX_SIZE_GB            the size of a database that is thought too large [10]
   BACKUP_COMPRESSION_ENABLED, BACKUP_VERIFICATION_ENABLED, BACKUP_ISOLATION_ENABLED   [true]
   BACKUP_RETENTION_DAYS         the days for which `chronavault prune` keeps backups [30]
@@ -129,16 +130,37 @@ Examples:
 
 Exit status 4 when WAL is missing or damaged that a recovery would need.";
 
+pub(super) const JOURNAL: &str = "\
+Examples:
+  chronavault journal show --source books
+  chronavault journal verify";
+
+pub(super) const JOURNAL_SHOW: &str = "\
+Examples:
+  chronavault journal show --operation restore --since '2026-11-01 00:00:00+01'
+  chronavault journal show --limit 0 --json
+
+An operation without an end goes on, or was killed. Without the key of the repository, whatever the files say is shown.";
+
+pub(super) const JOURNAL_VERIFY: &str = "\
+Examples:
+  chronavault journal verify
+  chronavault journal verify --json
+
+Finds edited, removed and reordered entries, and, by the copies in the repository, a journal that was cut off or replaced. Exit \
+status 1 when something is wrong.";
+
 pub(super) const PRUNE: &str = "\
 Examples:
   chronavault prune --dry-run
   chronavault prune
-  chronavault prune --days 60 --wal-days 7
+  chronavault prune --days 14 --keep-weekly 8 --keep-monthly 12 --wal-days 7
+  chronavault prune --failed
 
-What always stays: backups younger than the days to keep; the newest proven backup of each source and kind, and the newest \
+What always stays: backups younger than the days to keep, and what --keep-… names; backups that are held; the newest proven backup of each source and kind, and the newest \
 that has not failed; everything of a source whose newest backup failed its verification; and what it takes to recover a \
 cluster to every moment of the last days of WAL. Nothing goes while the clock looks wrong: when a backup is from the \
-future, or when more than half of the backups of a source would go, and more than three.
+future, or when more than half of the backups of a source would go, and more than three; --limit lets them.
 
 What goes lies in trash/ of the repository for 72 hours. To bring a prune back: cd REPOSITORY && cp -a trash/LOT/. .";
 
@@ -193,10 +215,25 @@ Examples:
 
 The sheet holds the key: whoever has it and the repository reads every backup.";
 
+pub(super) const DELETE: &str = "\
+Examples:
+  chronavault delete backup-2026-11-23-120000-abc123 --dry-run
+  chronavault delete backup-2026-11-23-120000-abc123 --reason 'made of the wrong database'
+
+The newest proven backup of a source and kind is not deleted, and no backup that is held. What goes lies in trash/ of the \
+repository for 72 hours; `chronavault prune --empty-trash` frees it at once.";
+
+pub(super) const HOLD: &str = "\
+Examples:
+  chronavault hold backup-2026-11-23-120000-abc123 --reason 'audit of 2026' --until 2027-04-01
+  chronavault hold
+  chronavault hold backup-2026-11-23-120000-abc123 --release";
+
 pub(super) const DOCTOR: &str = "\
 Examples:
   chronavault doctor
-  chronavault doctor --source books --json";
+  chronavault doctor --source books --json
+  chronavault doctor --kind physical";
 
 pub(super) const DEMO: &str = "\
 Examples:

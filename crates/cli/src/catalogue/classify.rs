@@ -12,6 +12,7 @@ use operations::postgres::{
 use operations::{ReceiveError, WalError};
 use repository::{InitError, KeyError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
+use service::journal::JournalError;
 use storage::StoreError;
 
 use super::Code;
@@ -105,6 +106,8 @@ fn of_repository(error: &repository::Error) -> Code {
         Error::NoSuchStream { .. } => Code::ObjectInconsistent,
         Error::PackVanished { .. } => Code::ObjectVanished,
         Error::IntentVanished { .. } => Code::BackupAbandoned,
+        Error::PruneRunning { .. } => Code::PruneRunning,
+        Error::LeaseLost { .. } => Code::LeaseLost,
         Error::WalDiffers { .. } => Code::WalDiffers,
         Error::WalLength { .. } | Error::WalMisnamed { .. } => Code::WalMisnamed,
         Error::WalUnfinished { .. } => Code::WalUnfinished,
@@ -139,6 +142,20 @@ fn of_problem(kind: ProblemKind) -> Code {
         ProblemKind::NewerVersion => Code::ObjectNewer,
         ProblemKind::Inconsistent => Code::ObjectInconsistent,
         ProblemKind::Unreadable => Code::ObjectUnreadable,
+    }
+}
+
+/// A journal that could not be written (`otherwise` is [`Code::JournalUnwritable`]) or read.
+pub(crate) fn journal_failure(error: &JournalError, otherwise: Code) -> Failure {
+    match error {
+        JournalError::Repository(error) => Failure::because(of_repository(error), error),
+        JournalError::Differs { .. } => Failure::because(Code::JournalBroken, error),
+        JournalError::Loose { path, .. } => {
+            let hint = format!("Run `chmod -R go= {}`.", path.display());
+            Failure::because(otherwise, error).with_hint(hint)
+        }
+        JournalError::Io { .. } | JournalError::Busy { .. } => Failure::because(otherwise, error),
+        JournalError::Entry(_) | JournalError::Raced => Failure::because(Code::Internal, error),
     }
 }
 

@@ -3,6 +3,7 @@
 use operations::Warning;
 use operations::postgres::Severity;
 use repository::Proof;
+use service::journal::{Finding, FindingKind};
 
 use super::Code;
 use crate::failure::{Failure, one_line};
@@ -113,6 +114,44 @@ pub(crate) fn foreign_proof(proof: &Proof) -> Notice {
             proof.at
         ),
         hint: "Run `chronavault verify` again; find out who put the manifest or the proof there.".to_owned(),
+    }
+}
+
+/// What was found in the journal that is no problem by itself, and problems, which have the object beside them.
+pub(crate) fn journal_finding(finding: &Finding) -> Notice {
+    let hint = match finding.kind {
+        FindingKind::Changed | FindingKind::Missing | FindingKind::Order | FindingKind::Differs => {
+            "Find out who changed the file; compare it with the copies in the repository: `chronavault journal show --copies`."
+        }
+        FindingKind::Cut => {
+            "Find out who cut it off; if the disk was restored from an older state, move the files aside, and a new journal begins that says so."
+        }
+        FindingKind::Replaced => {
+            "Put the files of that journal back, or find out who removed them; `chronavault journal show --copies` shows what is known of it."
+        }
+        FindingKind::Followed => "Put the files of that journal back if there is a copy of them.",
+        FindingKind::Copy => "Restore the object from a copy of the repository, and find out who changed it.",
+        FindingKind::Torn => "Nothing needs to be done.",
+    };
+    Notice { code: finding.kind.code().to_owned(), message: finding.message.clone(), hint: hint.to_owned() }
+}
+
+/// What was recorded is not in the repository.
+pub(crate) fn journal_not_copied(failure: &Failure) -> Notice {
+    Notice {
+        code: "journal.not_copied".to_owned(),
+        message: format!("the journal could not be copied into the repository: {}", failure.message),
+        hint: "Run `chronavault journal verify`; the next operation tries it again.".to_owned(),
+    }
+}
+
+/// Somebody changed the journal.
+pub(crate) fn journal_damaged() -> Notice {
+    Notice {
+        code: "journal.damaged".to_owned(),
+        message: "the last entry of the journal was changed by somebody; the journal goes on behind it"
+            .to_owned(),
+        hint: "Run `chronavault journal verify`, and find out who changed it.".to_owned(),
     }
 }
 

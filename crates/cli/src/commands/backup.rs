@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use model::{ByteSize, Level, Outcome};
+use model::{ByteSize, Level, Outcome, RunFacts};
 use operations::{BackupReport, BackupRequest, SizeLimit, VerifyReport, VerifyRequest, Warning};
 use repository::Repository;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::catalogue::{self, Code};
 use crate::connection;
 use crate::failure::{Exit, Failure};
 use crate::opening;
+use crate::recording::Noted;
 use crate::screen::{Answer, Notice};
 use crate::session::Session;
 use crate::settings::{BackupSettings, Settings};
@@ -35,33 +36,66 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
     if args.kind == KindArg::Physical {
         return super::backup_cluster::run(args, session);
     }
-    let screen = session.screen;
+    let (screen, noted) = (session.screen, session.noted.clone());
     let settings = session.settings()?;
     let backup = settings.backup(args)?;
     let request = request(args, &settings, &backup)?;
+    noted.note(|facts| facts.source = Some(request.source_name.clone()));
     let repository = opening::repository(&settings)?;
-    let surroundings = Surroundings::new(screen, &settings)?;
+    let mut surroundings = Surroundings::new(screen, &settings)?;
+    surroundings.take_source(&repository, &request.source_name)?;
     let context = surroundings.context();
     let report =
         operations::backup(&repository, &request, &context).map_err(|error| surroundings.failure(error))?;
-    verify_and_answer(&repository, &report, &backup, &surroundings, &stored_words(&report))
+    let stored = Stored { report: &report, words: &stored_words(&report), noted: &noted };
+    verify_and_answer(&repository, stored, &backup, &surroundings)
 }
 
-/// Proves a backup that is stored, if that is wanted, and says what came of both. `stored` says what was stored.
+/// A backup that is stored.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    /// What was done.
+    pub(super) report: &'a BackupReport,
+    /// The same in words.
+    pub(super) words: &'a str,
+    /// What belongs into the journal.
+    pub(super) noted: &'a Noted,
+}
+
+/// Proves a backup that is stored, if that is wanted, and says what came of both.
 pub(super) fn verify_and_answer(
     repository: &Repository,
-    report: &BackupReport,
+    stored: Stored<'_>,
     settings: &BackupSettings,
     surroundings: &Surroundings,
-    stored: &str,
 ) -> Result<Answer, Failure> {
+    let Stored { report, words, noted } = stored;
+    noted.note(|facts| note(facts, report));
     let verified = settings.verification.then(|| {
         let request = VerifyRequest { level: Level::Restore, jobs: settings.jobs };
         let verified = operations::verify(repository, &report.manifest.id, request, &surroundings.context());
         verified.map_err(|error| surroundings.failure(error))
     });
     surroundings.reporter.finish();
-    answer(report, verified, &surroundings.reporter.take_warnings(), stored)
+    if let Some(Ok(report)) = &verified {
+        noted.note(|facts| facts.verification = Some(verify::facts(report)));
+    }
+    answer(report, verified, &surroundings.reporter.take_warnings(), words)
+}
+
+/// What the journal is to know of a backup.
+fn note(facts: &mut RunFacts, report: &BackupReport) {
+    let manifest = &report.manifest;
+    let totals = Totals::of(manifest);
+    facts.backup = Some(manifest.id.clone());
+    facts.source = Some(manifest.source.clone());
+    facts.kind = Some(manifest.kind);
+    facts.plain_bytes = Some(manifest.plain_bytes);
+    facts.stored_bytes = Some(manifest.stored_bytes);
+    facts.reused_bytes = Some(manifest.reused_bytes);
+    if manifest.logical.is_some() {
+        (facts.tables, facts.rows) = (Some(totals.tables), Some(totals.rows));
+    }
 }
 
 fn request(

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use model::ByteSize;
 use operations::{BackupReport, ClusterBackupRequest, Method};
 
-use super::backup::{size_limit, verify_and_answer};
+use super::backup::{Stored, size_limit, verify_and_answer};
 use crate::args::{BackupArgs, CheckpointArg, MethodArg};
 use crate::catalogue::Code;
 use crate::connection;
@@ -24,7 +24,7 @@ const DEFAULT_SOURCE: &str = "cluster";
 const DEFAULT_LEVEL: i32 = 3;
 
 pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure> {
-    let screen = session.screen;
+    let (screen, noted) = (session.screen, session.noted.clone());
     let settings = session.settings()?;
     let backup = settings.backup(args)?;
     let source = settings.source(args.source.as_deref())?;
@@ -47,11 +47,14 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
         compression: level(args, &backup),
         size_limit: size_limit(&backup),
     };
+    noted.note(|facts| facts.source = Some(request.source_name.clone()));
     let repository = opening::repository(&settings)?;
-    let surroundings = Surroundings::new(screen, &settings)?;
+    let mut surroundings = Surroundings::new(screen, &settings)?;
+    surroundings.take_source(&repository, &request.source_name)?;
     let report = operations::backup_cluster(&repository, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
-    verify_and_answer(&repository, &report, &backup, &surroundings, &stored_words(&report))
+    let stored = Stored { report: &report, words: &stored_words(&report), noted: &noted };
+    verify_and_answer(&repository, stored, &backup, &surroundings)
 }
 
 /// The level of the compression: pages gain more from a higher one than rows do, and a backup waits for the disk anyway.

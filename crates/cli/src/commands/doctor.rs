@@ -6,15 +6,15 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use model::ByteSize;
-use operations::postgres::{Finding, Severity, Tools, ToolsError};
+use operations::postgres::{Finding, Severity, Tools, ToolsError, Unusable};
 use repository::{KeyConcern, KeyLabel, Listed, Repository, key_health};
 use serde::Serialize;
 use storage::Store;
 
-use crate::args::DoctorArgs;
+use crate::args::{DoctorArgs, KindArg};
 use crate::catalogue::Code;
 use crate::connection;
-use crate::failure::Failure;
+use crate::failure::{Failure, sentence};
 use crate::opening;
 use crate::screen::{Answer, Screen};
 use crate::session::Session;
@@ -212,31 +212,51 @@ fn examine_source(args: &DoctorArgs, settings: &Settings, screen: Screen, findin
             findings.push(Checked::ok(&object, format!("PostgreSQL {version} answers")));
             findings.push(Checked::tools("client programs", &examined.client_tools, State::Error));
             findings.push(Checked::tools("server programs", &examined.server_tools, State::Warning));
-            findings.extend(examined.findings.iter().map(Checked::from));
-        }
-    }
-}
-
-impl From<&Finding> for Checked {
-    fn from(finding: &Finding) -> Self {
-        let (state, code, hint) = match finding.severity {
-            Severity::Note => (State::Ok, "ok", ""),
-            Severity::Warning => {
-                (State::Warning, Code::ServerPreflight.as_str(), Code::ServerPreflight.hint())
+            for (found, kind) in
+                [(&examined.findings, KindArg::Logical), (&examined.physical, KindArg::Physical)]
+            {
+                findings.extend(found.iter().map(|finding| Checked::finding(finding, kind, args.kind)));
             }
-            Severity::Error => (State::Error, Code::ServerPreflight.as_str(), Code::ServerPreflight.hint()),
-        };
-        Self {
-            state,
-            code: code.to_owned(),
-            object: finding.object.clone(),
-            message: finding.message.clone(),
-            hint: hint.to_owned(),
+            findings.push(Checked::method(examined.data_directory.as_ref()));
         }
     }
 }
 
 impl Checked {
+    /// What was found on the server. What only backups of a kind need that nobody asked for is good to know, and no more.
+    fn finding(finding: &Finding, kind: KindArg, asked: KindArg) -> Self {
+        let code = Code::ServerPreflight;
+        let wanted = kind == asked;
+        let scope = match kind {
+            _ if wanted || finding.severity == Severity::Note => "",
+            KindArg::Logical => "only for logical backups: ",
+            KindArg::Physical => "only for physical backups: ",
+        };
+        let (state, code, hint) = match finding.severity {
+            Severity::Warning if wanted || finding.object.starts_with("replication slot") => {
+                (State::Warning, code.as_str(), code.hint())
+            }
+            Severity::Error if wanted => (State::Error, code.as_str(), code.hint()),
+            _ => (State::Ok, "ok", ""),
+        };
+        Self {
+            state,
+            code: code.to_owned(),
+            object: finding.object.clone(),
+            message: format!("{scope}{}", finding.message),
+            hint: hint.to_owned(),
+        }
+    }
+
+    /// How a physical backup would read.
+    fn method(data_directory: Result<&(), &Unusable>) -> Self {
+        let message = match data_directory {
+            Ok(()) => "a physical backup would read the data directory on this machine".to_owned(),
+            Err(why) => format!("a physical backup would read over the network, since {}", sentence(why)),
+        };
+        Self::ok("physical backups", message)
+    }
+
     /// PostgreSQL's programs: where they are, or what to install. `absent` says how bad it is to lack them: without those of
     /// the server, backups can be made, but not proven on this machine.
     fn tools(object: &str, tools: &Result<Tools, ToolsError>, absent: State) -> Self {

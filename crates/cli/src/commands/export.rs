@@ -35,11 +35,12 @@ struct Body {
 }
 
 pub(super) fn run(args: &ExportArgs, session: Session) -> Result<Answer, Failure> {
-    let screen = session.screen;
+    let (screen, noted) = (session.screen, session.noted.clone());
     check_output(args, screen.json)?;
     let settings = session.settings()?;
     let repository = opening::repository(&settings)?;
     let id = opening::backup(&repository, &args.backup, args.source.as_deref())?;
+    noted.note(|facts| facts.backup = Some(id.clone()));
     let surroundings = Surroundings::new(screen, &settings)?;
     let export = Export { repository: &repository, id: &id, args, surroundings: &surroundings };
     let Some(path) = &args.output else {
@@ -48,6 +49,7 @@ pub(super) fn run(args: &ExportArgs, session: Session) -> Result<Answer, Failure
     };
     let began = std::time::Instant::now();
     let bytes = export.to_file(path)?;
+    noted.note(|facts| facts.plain_bytes = Some(bytes));
     surroundings.reporter.finish();
     let text = format!("Wrote {} of {id} to {}. The file is not encrypted.", ByteSize(bytes), path.display());
     let body = Body {

@@ -42,7 +42,7 @@ impl From<&LeftOut> for LeftOutBody {
 
 pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failure> {
     let Some(to) = args.to.as_deref() else { return super::restore_cluster::run(args, session) };
-    let screen = session.screen;
+    let (screen, noted) = (session.screen, session.noted.clone());
     let settings = session.settings()?;
     let target = connection::parse(&settings.environment, to, "--to")?;
     let mut notices = Vec::new();
@@ -61,10 +61,12 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
     };
     let repository = opening::repository(&settings)?;
     let id = opening::backup(&repository, &args.backup, args.source.as_deref())?;
+    noted.note(|facts| facts.backup = Some(id.clone()));
     let surroundings = Surroundings::new(screen, &settings)?;
     let report = operations::restore(&repository, &id, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
     surroundings.reporter.finish();
+    noted.note(|facts| (facts.tables, facts.rows) = (Some(report.tables), Some(report.rows)));
     let warnings = surroundings.reporter.take_warnings();
     let needs_person = warnings.iter().any(catalogue::needs_person);
     notices.extend(warnings.iter().map(Notice::from));

@@ -35,7 +35,7 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
     let Some(data_dir) = args.cluster.data_dir.clone() else {
         return Err(Failure::new(Code::Usage, "neither --to nor --data-dir says where to restore to"));
     };
-    let screen = session.screen;
+    let (screen, noted) = (session.screen, session.noted.clone());
     let config = session.flags.config.clone();
     let settings = session.settings()?;
     let from = match &args.backup {
@@ -62,11 +62,18 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
         jobs: settings.jobs(args.jobs)?,
         commands: commands(&settings, config.as_deref())?,
     };
+    if let BackupArg::Id(id) = &args.backup {
+        noted.note(|facts| facts.backup = Some(id.clone()));
+    }
     let repository = opening::repository(&settings)?;
     let surroundings = Surroundings::new(screen, &settings)?;
     let report = operations::restore_cluster(&repository, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
     surroundings.reporter.finish();
+    noted.note(|facts| {
+        facts.backup = Some(report.id.clone());
+        facts.plain_bytes = Some(report.bytes);
+    });
     let warnings = surroundings.reporter.take_warnings();
     let needs_person = warnings.iter().any(catalogue::needs_person);
     let body = Body {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use model::{BackupId, Kind, Level, Outcome};
+use model::{BackupId, Kind, Level, Outcome, VerificationFacts};
 use operations::{Problem, VerifyReport, VerifyRequest};
 use repository::Repository;
 use serde::Serialize;
@@ -86,10 +86,14 @@ impl From<&Problem> for ProblemBody {
 }
 
 pub(super) fn run(args: &VerifyArgs, session: Session) -> Result<Answer, Failure> {
-    let screen = session.screen;
+    let (screen, noted) = (session.screen, session.noted.clone());
     let settings = session.settings()?;
     let repository = opening::repository(&settings)?;
     let ids = wanted(args, &repository)?;
+    noted.note(|facts| {
+        facts.backups = args.all.then_some(ids.len() as u64);
+        facts.backup = ids.first().filter(|_| !args.all).cloned();
+    });
     let request = VerifyRequest { level: args.level, jobs: settings.jobs(args.jobs)? };
     let surroundings = Surroundings::new(screen, &settings)?;
     let mut reports = Vec::new();
@@ -101,6 +105,12 @@ pub(super) fn run(args: &VerifyArgs, session: Session) -> Result<Answer, Failure
         reports.push(report.map_err(|error| surroundings.failure(error))?);
     }
     surroundings.reporter.finish();
+    if let ([report], false) = (&reports[..], args.all) {
+        noted.note(|noted| {
+            (noted.kind, noted.verification) = (report.kind, Some(facts(report)));
+            (noted.tables, noted.rows) = (Some(report.tables), Some(report.rows));
+        });
+    }
     let warnings = surroundings.reporter.take_warnings();
     let needs_person = warnings.iter().any(catalogue::needs_person);
     let warnings = warnings.iter().map(Notice::from).collect();
@@ -116,6 +126,16 @@ pub(super) fn run(args: &VerifyArgs, session: Session) -> Result<Answer, Failure
         }
     };
     Ok(answer.failing(failure).needing_person(needs_person))
+}
+
+/// What the journal is to know of a verification.
+pub(super) fn facts(report: &VerifyReport) -> VerificationFacts {
+    VerificationFacts {
+        level: report.level,
+        outcome: report.outcome,
+        duration_ms: wording::millis(report.duration),
+        restore_ms: report.restore_duration.map(wording::millis),
+    }
 }
 
 fn wanted(args: &VerifyArgs, repository: &Repository) -> Result<Vec<BackupId>, Failure> {

@@ -32,6 +32,8 @@ pub(crate) struct Content {
     pub(crate) repository: RepositoryTable,
     /// `[backup]`
     pub(crate) backup: BackupTable,
+    /// `[retention]`
+    pub(crate) retention: RetentionTable,
     /// `[sources.NAME]`
     pub(crate) sources: BTreeMap<String, SourceTable>,
 }
@@ -46,6 +48,8 @@ pub(crate) struct RepositoryTable {
     pub(crate) url: Option<String>,
     /// As `BACKUP_ENCRYPTION_KEY_FILE`.
     pub(crate) key_file: Option<PathBuf>,
+    /// As `BACKUP_JOURNAL_DIRECTORY`.
+    pub(crate) journal_directory: Option<PathBuf>,
     /// As `BACKUP_ISOLATION_ENABLED`.
     pub(crate) isolation: Option<bool>,
 }
@@ -66,10 +70,6 @@ pub(crate) struct BackupTable {
     pub(crate) compression_level: Option<u64>,
     /// As `BACKUP_VERIFICATION_ENABLED`.
     pub(crate) verification: Option<bool>,
-    /// As `BACKUP_RETENTION_DAYS`.
-    pub(crate) retention_days: Option<u64>,
-    /// As `--wal-days`.
-    pub(crate) wal_days: Option<u64>,
     /// As `BACKUP_INTERVAL_HOURS`.
     pub(crate) interval_hours: Option<u64>,
     /// As `--jobs`.
@@ -80,6 +80,26 @@ pub(crate) struct BackupTable {
     pub(crate) lock_timeout_seconds: Option<u64>,
     /// Where throwaway clusters are made, instead of `TMPDIR`.
     pub(crate) sandbox_directory: Option<PathBuf>,
+}
+
+/// `[retention]` and `[sources.NAME.retention]`: how long backups and WAL are kept.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetentionTable {
+    /// As `BACKUP_RETENTION_DAYS`.
+    pub(crate) days: Option<u64>,
+    /// As `--wal-days`.
+    pub(crate) wal_days: Option<u64>,
+    /// As `--keep-last`.
+    pub(crate) keep_last: Option<u64>,
+    /// As `--keep-daily`.
+    pub(crate) keep_daily: Option<u64>,
+    /// As `--keep-weekly`.
+    pub(crate) keep_weekly: Option<u64>,
+    /// As `--keep-monthly`.
+    pub(crate) keep_monthly: Option<u64>,
+    /// As `--keep-yearly`.
+    pub(crate) keep_yearly: Option<u64>,
 }
 
 /// `[sources.NAME]`: one database and what to leave out of its backups.
@@ -94,6 +114,8 @@ pub(crate) struct SourceTable {
     pub(crate) exclude_tables: Vec<String>,
     /// As `--exclude-table-data`.
     pub(crate) exclude_table_data: Vec<String>,
+    /// How long its backups are kept, where that is not as for all.
+    pub(crate) retention: RetentionTable,
 }
 
 impl SettingsFile {

@@ -60,7 +60,7 @@ impl Given {
 
 #[test]
 fn the_strongest_layer_wins() {
-    let file = "[backup]\nmax_size_gb = 1\njobs = 3\ncompression = false\nretention_days = 7\n";
+    let file = "[backup]\nmax_size_gb = 1\njobs = 3\ncompression = false\n[retention]\ndays = 7\n";
     let backup = given().file(file).backup().unwrap();
     assert_eq!((backup.max_size_bytes, backup.jobs, backup.compression), (Some(1_000_000_000), 3, None));
     let with_environment =
@@ -229,6 +229,23 @@ fn flags_replace_the_filters_of_the_file() {
 }
 
 #[test]
+fn the_journal_is_beside_the_repository_unless_somebody_says_where() {
+    let of = |given: Given| given.settings().unwrap().journal_directory.display().to_string();
+    assert_eq!(of(given()), "./backups/journal");
+    assert_eq!(of(given().set("BACKUP_DIRECTORY", "/srv/b")), "/srv/b/journal");
+    assert_eq!(of(given().set("BACKUP_REPOSITORY", "file:///srv/b/isolated")), "/srv/b/journal");
+    assert_eq!(of(given().set("BACKUP_REPOSITORY", "file:///srv/books")), "/srv/books-journal");
+    let file = || given().file("[repository]\njournal_directory = \"/var/log/chronavault\"\n");
+    assert_eq!(of(file()), "/var/log/chronavault");
+    assert_eq!(of(file().set("BACKUP_JOURNAL_DIRECTORY", "/var/j")), "/var/j");
+    let inside =
+        given().set("BACKUP_DIRECTORY", "/srv/b").set("BACKUP_JOURNAL_DIRECTORY", "/srv/b/isolated/journal");
+    let failure = inside.settings().unwrap_err();
+    assert_eq!(failure.code, Code::SettingsValue);
+    assert!(failure.message.contains("inside the repository"), "{}", failure.message);
+}
+
+#[test]
 fn the_example_in_the_documentation_holds_the_defaults() {
     let example = include_str!("../../../../docs/chronavault.toml");
     let of_example = given().file(example);
@@ -238,8 +255,13 @@ fn the_example_in_the_documentation_holds_the_defaults() {
     assert_eq!(settings.retention_days, defaults.retention_days);
     assert_eq!(settings.interval_hours, defaults.interval_hours);
     assert_eq!(settings.source(None).unwrap().name.as_deref(), Some("books"));
+    assert_eq!(settings.journal_directory, defaults.journal_directory);
     // Every line that is commented out must be right, too.
     let all = example.replace("# url = ", "url = ").replace("directory = \"./backups\" ", "# ");
-    let all = all.replace("# source", "source").replace("# jobs", "jobs").replace("# key_file", "key_file");
+    let all = all
+        .replace("# journal", "journal")
+        .replace("# source", "source")
+        .replace("# jobs", "jobs")
+        .replace("# key_file", "key_file");
     assert!(given().file(&all.replace("# sandbox", "sandbox")).settings().is_ok());
 }

@@ -354,3 +354,44 @@ fn the_doctor_knows_old_keys_and_keys_that_were_left_behind() {
         "{said:?}"
     );
 }
+
+#[test]
+fn the_journal_goes_on_over_a_rotation_and_says_nothing_of_keys() {
+    let place = initialised();
+    place.run(&["keys", "add", "--generate", "bob", "--label", "bob"]).succeeds();
+    assert_eq!(place.run(&["keys", "rotate"]).exit, 4);
+    place.run(&["keys", "escrow", "--output", "sheet.txt"]).succeeds();
+    let bob = listed(&place)["keys"][1]["id"].as_str().unwrap().to_owned();
+    place.run(&["keys", "remove", &bob]).succeeds();
+    // One that an earlier call had begun is recorded once the repository opens again.
+    fs::copy(place.path(KEY_FILE), place.path("old")).unwrap();
+    place.run(&["keys", "rotate"]).succeeds();
+    fs::rename(place.path(KEY_FILE), place.path(&format!("{KEY_FILE}.next"))).unwrap();
+    fs::rename(place.path("old"), place.path(KEY_FILE)).unwrap();
+    place.run(&["keys", "rotate"]).succeeds();
+
+    let said = place.run(&["journal", "show", "--json"]);
+    let runs = said.succeeds().json()["runs"].as_array().unwrap().clone();
+    let word = |run: &Value, member: &str| run[member].as_str().unwrap().to_owned();
+    let found: Vec<_> = runs.iter().rev().map(|run| (word(run, "operation"), word(run, "outcome"))).collect();
+    let expected = [
+        ("init", "done"),
+        ("keys-add", "done"),
+        ("keys-rotate", "warnings"),
+        ("keys-escrow", "done"),
+        ("keys-remove", "done"),
+        ("keys-rotate", "done"),
+        ("keys-rotate", "done"),
+    ];
+    assert_eq!(found, expected.map(|(operation, outcome)| (operation.to_owned(), outcome.to_owned())));
+    place.run(&["journal", "verify"]).succeeds();
+    let entries: String = fs::read_dir(place.path("backups/journal"))
+        .unwrap()
+        .map(|entry| String::from_utf8_lossy(&fs::read(entry.unwrap().path()).unwrap()).into_owned())
+        .collect();
+    assert!(entries.contains("keys-rotate"));
+    for file in [KEY_FILE, "bob"] {
+        assert!(!entries.contains(&key(&place, file)[..16]));
+    }
+    assert!(!entries.contains(KEY_FILE) && !entries.contains(".next"), "nor where they lie");
+}

@@ -5,6 +5,7 @@
 mod damage;
 mod harness;
 mod init;
+mod journal;
 mod keys;
 mod memory;
 mod prune;

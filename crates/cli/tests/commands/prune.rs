@@ -65,6 +65,7 @@ impl Scene {
         self.place.run(&[&["prune"], arguments].concat())
     }
 
+    /// The files of the repository, but for copies of the journal, which grows whatever is done.
     fn files(&self) -> Vec<PathBuf> {
         fn walk(directory: &std::path::Path, found: &mut Vec<PathBuf>) {
             for entry in fs::read_dir(directory).unwrap() {
@@ -74,6 +75,7 @@ impl Scene {
         }
         let mut found = Vec::new();
         walk(&self.place.path("backups/isolated"), &mut found);
+        found.retain(|path| !path.starts_with(self.place.path("backups/isolated/journal")));
         found.sort();
         found
     }
@@ -121,7 +123,7 @@ fn what_expired_is_shown_and_then_removed() {
         assert_eq!(said.out.contains(&format!("{id} ")), goes, "{said:?}");
     }
     assert!(
-        said.out.contains("3 backups would go, 3 stay (backups are kept for 30 days, WAL for 30 days)."),
+        said.out.contains("3 backups would go, 3 stay (backups are kept for 30 days; WAL for 30 days)."),
         "{said:?}"
     );
     assert!(
@@ -170,7 +172,7 @@ fn what_a_person_must_know_ends_with_status_4() {
         said.err.contains("warning[prune.too_many]") && said.err.contains("7 of 10 backups of \"books\""),
         "{said:?}"
     );
-    // Down in steps.
+    // Down in steps, or by saying so.
     for (days, left) in [("60", 6), ("30", 3)] {
         scene.run(&["--days", days]).succeeds();
         assert_eq!(scene.listed(), left);
@@ -210,11 +212,105 @@ fn the_days_come_from_flags_environment_and_file() {
     };
     assert_eq!(days(&scene.place, &[]), (30, 30));
     assert_eq!(days(&scene.place, &["--days", "9"]), (9, 9));
-    fs::write(scene.place.path("chronavault.toml"), "[backup]\nretention_days = 20\nwal_days = 5\n").unwrap();
+    fs::write(scene.place.path("chronavault.toml"), "[retention]\ndays = 20\nwal_days = 5\n").unwrap();
     assert_eq!(days(&scene.place, &[]), (20, 5));
     assert_eq!(days(&scene.place, &["--wal-days", "6"]), (20, 6));
     let place = scene.place.with("BACKUP_RETENTION_DAYS", "12");
     assert_eq!(days(&place, &[]), (12, 5));
     place.run(&["prune", "--days", "0"]).fails(2, "settings.value", "--days");
     place.run(&["prune", "--wal-days", "40000"]).fails(2, "settings.value", "--wal-days");
+}
+
+#[test]
+fn a_calendar_keeps_what_is_older_and_each_source_can_have_its_own() {
+    let scene = Scene::new();
+    for days in 0..12 {
+        scene.back_up("books", 5 * days, Outcome::Proven);
+        scene.back_up("wiki", 5 * days, Outcome::Proven);
+    }
+    let settings = "[retention]\ndays = 30\nkeep_last = 9\n\n[sources.wiki.retention]\ndays = 50\n";
+    fs::write(scene.place.path("chronavault.toml"), settings).unwrap();
+    let plan = scene.run(&["--dry-run", "--json"]).succeeds().json();
+    let reasons = |source: &str| -> Vec<String> {
+        let of = plan["backups"].as_array().unwrap().iter().filter(|it| it["source"] == source);
+        of.map(|it| it["reason"].as_str().unwrap().to_owned()).collect()
+    };
+    let of =
+        |young, last, expired| [vec!["young"; young], vec!["last"; last], vec!["expired"; expired]].concat();
+    assert_eq!(
+        (reasons("books"), reasons("wiki")),
+        (
+            of(6, 3, 3).iter().map(|it| (*it).to_owned()).collect(),
+            of(10, 0, 2).iter().map(|it| (*it).to_owned()).collect()
+        )
+    );
+    assert_eq!(plan["keep"]["last"], 9);
+    let said = scene.run(&["--dry-run", "--keep-last", "1", "--keep-yearly", "1"]);
+    assert!(
+        said.succeeds()
+            .out
+            .contains("(backups are kept for 30 days, and of older ones 1 last, 1 yearly; WAL for 30 days)"),
+        "{said:?}"
+    );
+    scene.run(&["--keep-last", "many"]).fails(2, "usage", "many");
+}
+
+#[test]
+fn a_held_backup_outlives_its_days_and_is_not_deleted() {
+    let scene = Scene::new();
+    let ids: Vec<_> = [50, 40, 0].map(|days| scene.back_up("books", days, Outcome::Proven)).to_vec();
+    let hold = |arguments: &[&str]| scene.place.run(&[&["hold"], arguments].concat());
+    hold(&[ids[0].as_str(), "--reason", "audit of 2026", "--until", "2999-12-31"]).succeeds();
+    let listed = hold(&["--json"]).succeeds().json();
+    assert_eq!(
+        (&listed["holds"][0]["id"], &listed["holds"][0]["until"]),
+        (&ids[0].as_str().into(), &"3000-01-01T00:00:00Z".into())
+    );
+    hold(&[ids[0].as_str(), "--reason", "x", "--until", "2001-01-01"]).fails(2, "usage", "in the past");
+    hold(&[ids[0].as_str(), "--reason", "x", "--until", "soon"]).fails(2, "usage", "\"soon\" is neither");
+    let plan = scene.run(&["--json"]).succeeds().json();
+    assert_eq!(plan["backups"][2]["reason"], "held");
+    assert_eq!(plan["backups"][2]["holds"][0]["reason"], "audit of 2026");
+    assert_eq!(scene.listed(), 2);
+    let delete =
+        |arguments: &[&str]| scene.place.run(&[&["delete", "--reason", "space"], arguments].concat());
+    delete(&[ids[0].as_str(), "--yes"]).fails(1, "delete.refused", "somebody holds it");
+    assert!(hold(&[ids[0].as_str(), "--release"]).succeeds().out.contains("1 hold"));
+    delete(&[ids[0].as_str(), "--yes"]).succeeds();
+    assert_eq!(scene.listed(), 1);
+}
+
+#[test]
+fn what_is_deleted_by_hand_needs_a_reason_and_a_yes() {
+    let scene = Scene::new();
+    let ids: Vec<_> = (0..4).rev().map(|days| scene.back_up("books", days, Outcome::Proven)).collect();
+    let failed = scene.back_up("books!", 9, Outcome::Failed);
+    let delete = |arguments: &[&str]| scene.place.run(&[&["delete"], arguments].concat());
+    delete(&[ids[0].as_str()]).fails(2, "usage", "--reason");
+    delete(&[ids[0].as_str(), "--reason", "space"]).fails(2, "delete.unconfirmed", "1 backup would go");
+    assert!(delete(&[ids[0].as_str(), "--dry-run"]).succeeds().out.contains("1 backup would go, 4 stay."));
+    delete(&[ids[3].as_str(), "--reason", "space", "--yes"]).fails(
+        1,
+        "delete.refused",
+        "the newest proven one",
+    );
+    let missing = "backup-2001-01-01-000000-abcdef";
+    delete(&[ids[0].as_str(), missing, "--reason", "space", "--yes"]).fails(1, "backup.missing", missing);
+    assert_eq!(scene.listed(), 5, "nothing goes when anything cannot");
+    let said =
+        delete(&[ids[0].as_str(), failed.as_str(), "--reason", "space", "--yes", "--json"]).succeeds().json();
+    assert_eq!((said["backups"][4]["reason"].as_str(), scene.listed()), (Some("asked"), 3));
+    scene.place.run(&["verify", "--all", "--level", "contents"]).succeeds();
+}
+
+#[test]
+fn failed_backups_go_when_a_proven_one_followed() {
+    let scene = Scene::new();
+    for (days, outcome) in [(3, Outcome::Failed), (2, Outcome::Proven), (1, Outcome::Failed)] {
+        scene.back_up("books", days, outcome);
+    }
+    assert!(scene.run(&["--failed", "--dry-run"]).succeeds().out.contains("1 backup would go, 2 stay."));
+    scene.run(&["--failed"]).succeeds();
+    assert_eq!(scene.listed(), 2);
+    scene.run(&["--failed", "--days", "3"]).fails(2, "usage", "cannot be used with");
 }

@@ -135,4 +135,9 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         assert!(said.out.contains(word), "{word}: {said:?}");
     }
     assert_eq!(codes(&place.run(&["doctor", "--json"]).json()), Vec::<String>::new());
+
+    // What only physical backups lack is a fault where they are wanted.
+    assert!(said.out.contains("only for physical backups: wal_level is minimal"), "{said:?}");
+    let said = place.run(&["doctor", "--kind", "physical", "--json"]);
+    assert_eq!((said.exit, codes(&said.json())), (1, vec!["server.preflight".to_owned()]), "{said:?}");
 }

@@ -41,7 +41,7 @@ fn a_key_file_must_be_private_and_there() {
 #[test]
 fn the_settings_file_is_found_and_its_errors_have_lines() {
     let place = Place::new();
-    fs::write(place.path("chronavault.toml"), "[backup]\nretention_days = \"long\"\n").unwrap();
+    fs::write(place.path("chronavault.toml"), "[retention]\ndays = \"long\"\n").unwrap();
     place.run(&["list"]).fails(2, "settings.file", "chronavault.toml, line 2");
     fs::write(place.path("other.toml"), "[sources.a]\nurl = \"postgres://u:hunter2@h/d\"\nurls = 1\n")
         .unwrap();

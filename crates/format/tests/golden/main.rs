@@ -8,11 +8,12 @@
 mod containers;
 mod cuts;
 mod document;
+mod journal;
 mod values;
 
 use chronavault_format::{
-    ContainerKind, HEADER_BYTES, Head, Manifest, ObjectKey, Proof, RootKey, SLOT_BYTES, SlotHeader,
-    WalOpener, decode_list, encode_list, open_slot, walk,
+    ChainBreak, ContainerKind, HEADER_BYTES, Head, JournalChain, JournalKey, Manifest, ObjectKey, Proof,
+    RootKey, SLOT_BYTES, SlotHeader, WalOpener, decode_list, encode_list, open_journal_copy, open_slot, walk,
 };
 use model::WalName;
 use serde_json::Value;
@@ -134,6 +135,25 @@ fn the_program_reads_the_golden_wal() {
             "wal/7312345678901234567/00000001/000000010000000A000000FF.00004000.piece",
         ]
     );
+}
+
+#[test]
+fn the_program_follows_the_golden_journal() {
+    let golden = &vectors()["journal"];
+    let key = JournalKey::new(bytes(&golden["key"]).try_into().unwrap());
+    let copy = open_journal_copy(&mut bytes(&golden["copy"]), &keyring(2)).unwrap();
+    let lines: Vec<_> = items(&golden["lines"]).iter().map(|line| line.as_str().unwrap()).collect();
+    assert_eq!(String::from_utf8(copy).unwrap(), lines.join("\n") + "\n");
+
+    let mut chain = JournalChain::new(&key, REPOSITORY, journal::JOURNAL);
+    let followed: Vec<_> = lines.iter().map(|line| chain.follow(line.as_bytes())).collect();
+    let numbers: Vec<_> = followed.iter().filter_map(|(entry, _)| entry.as_ref()?.sequence.into()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    let findings: Vec<_> = followed.into_iter().flat_map(|(_, findings)| findings).collect();
+    assert!(
+        matches!(findings[..], [ref one] if one.line == 3 && one.found == ChainBreak::Torn { bytes: 18 })
+    );
+    assert_eq!(chain.finish(true), []);
 }
 
 #[test]

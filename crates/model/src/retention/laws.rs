@@ -28,7 +28,7 @@ struct Branch {
 struct World {
     branches: Vec<Branch>,
     backups: Vec<StoredBackup>,
-    policy: RetentionPolicy,
+    policies: RetentionPolicies,
     now: Timestamp,
 }
 
@@ -77,7 +77,11 @@ impl World {
     }
 
     fn plan(&self) -> RetentionPlan {
-        plan_retention(self.policy, self.now, &self.backups, &[self.wal()])
+        plan_retention(&self.policies, self.now, &self.backups, &[self.wal()])
+    }
+
+    fn window_start(&self) -> Timestamp {
+        self.policies.general.window_start(self.now)
     }
 
     /// What is there after the plan was carried out.
@@ -117,7 +121,7 @@ impl World {
                         && lsn <= window.to
                         && history.timeline_at(Lsn(lsn.0 - 1)) == timeline(number)
                 };
-                let is_in = hour(branch.written(position)) >= self.policy.window_start(self.now);
+                let is_in = hour(branch.written(position)) >= self.window_start();
                 if is_in && windows.iter().any(is_on) {
                     reached.insert((number, position));
                 }
@@ -218,6 +222,7 @@ fn physical(branches: Vec<Branch>) -> impl Strategy<Value = StoredBackup> {
             finished_at,
             standing,
             is_filtered: false,
+            held_until: None,
             cluster: Some(cluster),
         }
     })
@@ -232,6 +237,7 @@ fn logical() -> impl Strategy<Value = StoredBackup> {
             finished_at: hour(at),
             standing,
             is_filtered: filtered == 0,
+            held_until: None,
             cluster: None,
         },
     )
@@ -244,6 +250,8 @@ prop_compose! {
         branches in Just(branches),
         days in 0..30u32,
         wal_days in 0..20u32,
+        keep in prop::option::of([0..4u32, 0..6u32, 0..4u32, 0..3u32, 0..2u32]),
+        held in prop::collection::vec((any::<prop::sample::Index>(), -200..200i64), 0..3),
         late in -20..200i64,
     ) -> World {
         let mut backups = [physical, logical].concat();
@@ -251,7 +259,15 @@ prop_compose! {
         backups.dedup_by(|a, b| a.id == b.id);
         let last = backups.iter().map(|backup| backup.finished_at).max().unwrap_or(hour(0));
         let now = last + SignedDuration::from_hours(late);
-        World { branches, backups, policy: RetentionPolicy { days, wal_days }, now }
+        for (index, hours) in held {
+            let until = now + SignedDuration::from_hours(hours);
+            if !backups.is_empty() {
+                index.get_mut(&mut backups).held_until = Some(until);
+            }
+        }
+        let [keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly] = keep.unwrap_or_default();
+        let policy = RetentionPolicy { days, wal_days, keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly };
+        World { branches, backups, policies: policy.into(), now }
     }
 }
 
@@ -276,7 +292,7 @@ proptest! {
         for backup in &world.backups {
             let age = world.now.duration_since(backup.finished_at);
             if going.contains(&backup.id) {
-                prop_assert!(age >= SignedDuration::from_hours(24 * i64::from(world.policy.days)));
+                prop_assert!(age >= SignedDuration::from_hours(24 * i64::from(world.policies.general.days)));
                 for kind in [Kind::Logical, Kind::Physical] {
                     let newest = of(&backup.source).into_iter().rfind(|other| other.kind == kind);
                     prop_assert!(newest.is_none_or(|newest| newest.standing != Standing::Failed));
@@ -295,6 +311,37 @@ proptest! {
         prop_assert!(!is_behind || (plan.halt.is_some() && going.is_empty()));
         let (_, wal) = world.after(&plan);
         prop_assert!(plan.halt.is_none() || wal == world.wal());
+    }
+
+    /// What is held stays, so many of the newest, and a backup for each of the last so many days, as good as there was one.
+    #[test]
+    fn what_the_calendar_keeps_stays(world in worlds()) {
+        let plan = world.plan();
+        let going: BTreeSet<_> = plan.going().collect();
+        let keep = world.policies.general;
+        prop_assert!(world.backups.iter().all(|it| it.held_until <= Some(world.now) || !going.contains(&it.id)));
+        let group = |source: &str, kind, is_filtered| {
+            let mut group: Vec<_> = world.backups.iter().filter(|it| {
+                it.source == source && it.kind == kind && it.is_filtered == is_filtered && it.standing != Standing::Failed
+            }).collect();
+            group.sort_by_key(|it| (it.finished_at, it.id.clone()));
+            group.reverse();
+            group
+        };
+        for source in ["books", "shop"] {
+            for (kind, is_filtered) in [(Kind::Logical, false), (Kind::Logical, true), (Kind::Physical, false)] {
+                let group = group(source, kind, is_filtered);
+                prop_assert!(group.iter().take(keep.keep_last as usize).all(|it| !going.contains(&it.id)));
+                let mut days: Vec<String> = group.iter().map(|it| it.finished_at.to_string()[..10].to_owned()).collect();
+                days.dedup();
+                for day in days.iter().take(keep.keep_daily as usize) {
+                    let of_day = || group.iter().filter(|it| it.finished_at.to_string().starts_with(day));
+                    prop_assert!(of_day().any(|it| !going.contains(&it.id)));
+                    let proven = || of_day().filter(|it| it.standing == Standing::Proven);
+                    prop_assert!(proven().count() == 0 || proven().any(|it| !going.contains(&it.id)));
+                }
+            }
+        }
     }
 
     /// Whatever moment of the window could be reached, can be reached afterwards; and from a proven backup where it could.
@@ -340,7 +387,7 @@ proptest! {
             prop_assert!(left.keys().all(|name| gone.is_none_or(|gone| gone < name)));
             let follows = |backup: &StoredBackup| {
                 let begins = backup.cluster.map(|cluster| cluster.start);
-                backup.finished_at <= world.policy.window_start(world.now) && begins >= gone.map(|gone| gone.end(SIZE))
+                backup.finished_at <= world.window_start() && begins >= gone.map(|gone| gone.end(SIZE))
             };
             prop_assert!(gone.is_none() || backups.iter().any(follows));
         }
@@ -358,7 +405,7 @@ proptest! {
         let mut is_done = done.iter().copied().cycle();
         let is_left = |backup: &&StoredBackup| !going.contains(&backup.id) || !is_done.next().unwrap_or(false);
         let partly: Vec<_> = world.backups.iter().filter(is_left).cloned().collect();
-        let again = plan_retention(world.policy, world.now, &partly, &[world.wal()]);
+        let again = plan_retention(&world.policies, world.now, &partly, &[world.wal()]);
         let all: BTreeSet<_> = again.going().cloned().collect();
         let left: BTreeSet<_> =
             going.iter().filter(|id| partly.iter().any(|backup| backup.id == **id)).cloned().collect();
@@ -367,7 +414,7 @@ proptest! {
         if world.branches.len() == 1 {
             prop_assert_eq!(all, left);
             prop_assert_eq!(&again.wal, &plan.wal);
-            let nothing = plan_retention(world.policy, world.now, &backups, &[wal]);
+            let nothing = plan_retention(&world.policies, world.now, &backups, &[wal]);
             prop_assert_eq!(nothing.going().count(), 0);
         }
     }

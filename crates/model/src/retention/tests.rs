@@ -13,8 +13,8 @@ fn day(number: i64) -> Timestamp {
     "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(24 * number)
 }
 
-fn policy(days: u32, wal_days: u32) -> RetentionPolicy {
-    RetentionPolicy { days, wal_days }
+fn policy(days: u32, wal_days: u32) -> RetentionPolicies {
+    RetentionPolicy { days, wal_days, ..RetentionPolicy::default() }.into()
 }
 
 /// A logical backup of `books` that was complete at midnight.
@@ -26,6 +26,7 @@ fn logical(on: i64, standing: Standing) -> StoredBackup {
         finished_at: day(on),
         standing,
         is_filtered: false,
+        held_until: None,
         cluster: None,
     }
 }
@@ -72,7 +73,7 @@ fn fates(plan: &RetentionPlan) -> BTreeMap<i64, Fate> {
 }
 
 fn plan(days: u32, now: i64, backups: &[StoredBackup]) -> RetentionPlan {
-    plan_retention(policy(days, days), day(now), backups, &[])
+    plan_retention(&policy(days, days), day(now), backups, &[])
 }
 
 use Standing::{Failed, Proven, Unproven};
@@ -83,7 +84,7 @@ fn a_backup_goes_when_it_is_older_than_the_policy_says() {
     assert_eq!(going(&plan(7, 9, &backups)), [0, 1, 2], "seven days are over on the seventh midnight");
     assert_eq!(fates(&plan(7, 9, &backups))[&3], Fate::Stays(Kept::Young));
     let moment_before = day(9) - SignedDuration::from_nanos(1);
-    let plan = plan_retention(policy(7, 7), moment_before, &backups[..9], &[]);
+    let plan = plan_retention(&policy(7, 7), moment_before, &backups[..9], &[]);
     assert_eq!(going(&plan), [0, 1]);
     assert_eq!(plan.halt, None);
 }
@@ -139,7 +140,7 @@ fn nothing_goes_of_a_source_whose_newest_backup_failed() {
 #[test]
 fn a_clock_that_jumped_deletes_nothing() {
     let backups: Vec<_> = (0..10).map(|on| logical(on, Proven)).collect();
-    let found = plan_retention(policy(2, 2), day(9) - SignedDuration::from_secs(1), &backups, &[]);
+    let found = plan_retention(&policy(2, 2), day(9) - SignedDuration::from_secs(1), &backups, &[]);
     let backup = backups[9].id.clone();
     assert_eq!(found.halt, Some(Halt::ClockBehind { backup, finished_at: day(9) }));
     assert_eq!(found.going().count(), 0);
@@ -179,18 +180,18 @@ fn wal_goes_up_to_the_newest_backup_from_before_the_window() {
     let backups: Vec<_> =
         (0..10).map(|on| physical(on, Proven, 1, u64::try_from(on).unwrap() * 10)).collect();
     let archive = wal([timeline(1, "", 0..100)]);
-    let found = plan_retention(policy(7, 3), day(9), &backups, std::slice::from_ref(&archive));
+    let found = plan_retention(&policy(7, 3), day(9), &backups, std::slice::from_ref(&archive));
     assert_eq!(going(&found), [0, 1, 2]);
     // Three days before day 9: the backup of day 6 was complete just then.
     assert_eq!(cuts(&found), [(1, Ok(60))]);
     let WalFate::Cut(cut) = &found.wal[0].fate else { panic!("{found:?}") };
     assert_eq!(cut.needed_by, backups[6].id);
     // A window that is longer than backups are kept holds the one from which it is reached.
-    let found = plan_retention(policy(5, 7), day(9), &backups, std::slice::from_ref(&archive));
+    let found = plan_retention(&policy(5, 7), day(9), &backups, std::slice::from_ref(&archive));
     assert_eq!(fates(&found)[&2], Fate::Stays(Kept::RecoveryWindow));
     assert_eq!((going(&found), cuts(&found)), (vec![0, 1, 3, 4], vec![(1, Ok(20))]));
     // Before there is a backup from before the window, everything stays.
-    let found = plan_retention(policy(30, 30), day(9), &backups, &[archive]);
+    let found = plan_retention(&policy(30, 30), day(9), &backups, &[archive]);
     assert_eq!(cuts(&found), [(1, Err(WalKept::NoBackupBefore))]);
 }
 
@@ -204,7 +205,7 @@ fn the_window_begins_at_a_backup_that_is_known_to_restore() {
             .collect();
         let newest = physical(20, Proven, 1, 90);
         let found = plan_retention(
-            policy(7, 7),
+            &policy(7, 7),
             day(20),
             &[&backups[..], &[newest]].concat(),
             std::slice::from_ref(&archive),
@@ -227,7 +228,7 @@ fn a_proven_backup_behind_a_gap_does_not_reach_the_window() {
         physical(2, Unproven, 1, 30),
         physical(3, Proven, 1, 90),
     ];
-    let found = plan_retention(policy(1, 1), day(3), &backups, &[archive]);
+    let found = plan_retention(&policy(1, 1), day(3), &backups, &[archive]);
     assert_eq!((going(&found), cuts(&found)), (vec![0, 1], vec![(1, Ok(30))]));
 }
 
@@ -243,7 +244,7 @@ fn moments_behind_a_gap_in_the_window_are_still_reached() {
         physical(9, Proven, 1, 90),
     ];
     // The window of eight days begins on day 1. Only the backup of day 2 reaches what follows the gap at once; that of day 3 is proven.
-    let found = plan_retention(policy(1, 8), day(9), &backups, &[archive]);
+    let found = plan_retention(&policy(1, 8), day(9), &backups, &[archive]);
     assert_eq!((going(&found), cuts(&found)), (vec![0, 4], vec![(1, Ok(20))]));
     assert_eq!([fates(&found)[&2], fates(&found)[&3]], [Fate::Stays(Kept::RecoveryWindow); 2]);
 }
@@ -254,7 +255,7 @@ fn ancestors_go_with_their_descendants_and_branches_stay() {
     let (second, third) = ("1\t0/28000100\tx\n", "1\t0/1E000100\tx\n");
     let archive = wal([timeline(1, "", 0..60), timeline(2, second, 40..100), timeline(3, third, 30..35)]);
     let backups = [physical(0, Proven, 1, 10), physical(1, Proven, 2, 50), physical(20, Proven, 2, 90)];
-    let found = plan_retention(policy(7, 7), day(20), &backups, std::slice::from_ref(&archive));
+    let found = plan_retention(&policy(7, 7), day(20), &backups, std::slice::from_ref(&archive));
     // 3 may hold moments of the window as far as anybody knows; it is reached from the first backup.
     assert_eq!(
         (going(&found), cuts(&found)),
@@ -264,7 +265,7 @@ fn ancestors_go_with_their_descendants_and_branches_stay() {
     let mut ended = archive;
     ended.timelines[0].written_until = Some(day(1));
     ended.timelines[2].written_until = Some(day(1));
-    let found = plan_retention(policy(7, 7), day(20), &backups, &[ended]);
+    let found = plan_retention(&policy(7, 7), day(20), &backups, &[ended]);
     let expected = vec![(1, Ok(50)), (2, Ok(50)), (3, Err(WalKept::NoBackupBefore))];
     assert_eq!((going(&found), cuts(&found)), (vec![0], expected));
 }
@@ -274,7 +275,7 @@ fn wal_stays_where_nobody_knows_what_needs_it() {
     let backups = [physical(0, Proven, 1, 10), physical(10, Proven, 1, 50), physical(20, Proven, 1, 90)];
     let archive = wal([timeline(1, "", 0..100)]);
     let cuts_of = |backups: &[StoredBackup], archive: &StoredWal| {
-        cuts(&plan_retention(policy(7, 7), day(20), backups, std::slice::from_ref(archive)))
+        cuts(&plan_retention(&policy(7, 7), day(20), backups, std::slice::from_ref(archive)))
     };
     assert_eq!(cuts_of(&backups, &archive), [(1, Ok(50))]);
     assert_eq!(cuts_of(&[logical(20, Proven)], &archive), [(1, Err(WalKept::NoBackup))]);
@@ -294,7 +295,7 @@ fn wal_stays_where_nobody_knows_what_needs_it() {
     let mut small = backups.clone();
     small[0].cluster.as_mut().unwrap().segment_size = SegmentSize::new(1 << 20).unwrap();
     assert_eq!(cuts_of(&small, &archive), [(1, Err(WalKept::SegmentSizes))]);
-    let early = plan_retention(policy(7, 7), day(19), &backups, std::slice::from_ref(&archive));
+    let early = plan_retention(&policy(7, 7), day(19), &backups, std::slice::from_ref(&archive));
     assert_eq!(cuts(&early), [(1, Err(WalKept::Halted))]);
 
     // A backup without its own WAL keeps it, whatever the window is.
@@ -309,6 +310,126 @@ fn wal_stays_where_nobody_knows_what_needs_it() {
 fn without_archived_wal_backups_of_the_window_are_all_there_is_of_it() {
     let backups: Vec<_> =
         (0..10).map(|on| physical(on, Unproven, 1, u64::try_from(on).unwrap() * 10)).collect();
-    assert_eq!(going(&plan_retention(policy(3, 7), day(9), &backups, &[])), [0, 1]);
-    assert_eq!(going(&plan_retention(policy(7, 3), day(9), &backups, &[])), [0, 1, 2]);
+    assert_eq!(going(&plan_retention(&policy(3, 7), day(9), &backups, &[])), [0, 1]);
+    assert_eq!(going(&plan_retention(&policy(7, 3), day(9), &backups, &[])), [0, 1, 2]);
+}
+
+/// The reasons of the backups that stay, by day.
+fn kept(plan: &RetentionPlan) -> Vec<(i64, Kept)> {
+    let stays = fates(plan).into_iter().filter_map(|(on, fate)| match fate {
+        Fate::Stays(kept) => Some((on, kept)),
+        Fate::Goes => None,
+    });
+    stays.collect()
+}
+
+#[test]
+fn a_calendar_keeps_what_stands_for_a_day_a_week_a_month_and_a_year() {
+    // The first of January 2026 is a Thursday.
+    let backups: Vec<_> = (0..70).map(|on| logical(on, Proven)).collect();
+    let keep =
+        RetentionPolicy { days: 2, keep_daily: 4, keep_weekly: 3, keep_monthly: 9, ..policy(0, 0).general };
+    let policies = RetentionPolicies { limit: Some(100), ..keep.into() };
+    let found = plan_retention(&policies, day(69), &backups, &[]);
+    let expected = [
+        (30, Kept::Monthly),
+        (58, Kept::Monthly),
+        (59, Kept::Weekly),
+        (66, Kept::Daily),
+        (67, Kept::Daily),
+        (68, Kept::Young),
+        (69, Kept::Young),
+    ];
+    // Sunday the first of March is the sixtieth day, and ends a week.
+    assert_eq!(kept(&found), expected);
+
+    let last = RetentionPolicy { days: 1, keep_last: 3, ..RetentionPolicy::default() };
+    let policies = RetentionPolicies { limit: Some(100), ..last.into() };
+    let found = plan_retention(&policies, day(69), &backups, &[]);
+    assert_eq!(kept(&found), [(67, Kept::Last), (68, Kept::Last), (69, Kept::Young)]);
+}
+
+#[test]
+fn a_proven_backup_stands_for_a_week_where_there_is_one() {
+    let standing = |on| [Unproven, Proven, Unproven, Failed][usize::try_from(on % 4).unwrap_or(0)];
+    let mut backups: Vec<_> = (0..15).map(|on| logical(on, standing(on))).collect();
+    backups.push(logical(40, Proven));
+    let keep = RetentionPolicy { days: 1, keep_weekly: 9, ..RetentionPolicy::default() };
+    let found =
+        plan_retention(&RetentionPolicies { limit: Some(100), ..keep.into() }, day(40), &backups, &[]);
+    assert_eq!(kept(&found), [(1, Kept::Weekly), (9, Kept::Weekly), (13, Kept::Weekly), (40, Kept::Young)]);
+}
+
+#[test]
+fn each_source_has_a_policy_of_its_own() {
+    let of = |source: &str, on| StoredBackup {
+        source: source.into(),
+        id: BackupId::new(day(on), [u8::try_from(source.len()).unwrap_or(0), 0, 0]),
+        ..logical(on, Proven)
+    };
+    let backups: Vec<_> = (0..6).flat_map(|on| [of("books", on), of("shops", on)]).collect();
+    let backups: Vec<_> = backups
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut backup)| {
+            backup.id = BackupId::new(backup.finished_at, [u8::try_from(number).unwrap_or(0), 0, 0]);
+            backup
+        })
+        .collect();
+    let mut policies = policy(4, 4);
+    policies.sources.insert("shops".into(), RetentionPolicy { days: 5, ..policy(5, 5).general });
+    let found = plan_retention(&policies, day(6), &backups, &[]);
+    let gone: BTreeSet<_> = found.going().collect();
+    let days = |source: &str| {
+        let of = backups.iter().filter(|backup| backup.source == source && gone.contains(&backup.id));
+        of.map(|backup| backup.finished_at.duration_since(day(0)).as_hours() / 24).collect::<Vec<_>>()
+    };
+    assert_eq!((days("books"), days("shops")), (vec![0, 1, 2], vec![0, 1]));
+}
+
+#[test]
+fn what_is_held_stays_until_its_time() {
+    let mut backups: Vec<_> = (0..10).map(|on| logical(on, Proven)).collect();
+    backups[0].held_until = Some(day(10));
+    let before = plan_retention(&policy(7, 7), day(10) - SignedDuration::from_secs(1), &backups, &[]);
+    assert_eq!((fates(&before)[&0], going(&before)), (Fate::Stays(Kept::Held), vec![1, 2]));
+    assert_eq!(going(&plan_retention(&policy(7, 7), day(10), &backups, &[])), [0, 1, 2, 3]);
+}
+
+#[test]
+fn how_many_may_go_at_once_can_be_said() {
+    let backups: Vec<_> = (0..10).map(|on| logical(on, Proven)).collect();
+    let plan = |limit| {
+        let policies = RetentionPolicies { limit, ..policy(1, 1) };
+        plan_retention(&policies, day(9), &backups, &[])
+    };
+    let too_many = Halt::TooMany { source: "books".into(), going: 9, of: 10 };
+    assert_eq!((plan(None).halt, plan(Some(8)).halt), (Some(too_many.clone()), Some(too_many)));
+    assert_eq!(going(&plan(Some(9))).len(), 9);
+}
+
+#[test]
+fn only_what_was_asked_for_is_removed_and_nothing_that_is_needed() {
+    let mut backups: Vec<_> = (0..5).map(|on| logical(on, Proven)).collect();
+    backups[1].held_until = Some(day(100));
+    backups.extend([physical(0, Proven, 1, 0), physical(3, Proven, 1, 3), physical(4, Proven, 1, 4)]);
+    let archive = wal([timeline(1, "", 0..8)]);
+    let remove = |asked: &[usize], shortens_window| {
+        let asked = asked.iter().map(|index| backups[*index].id.clone()).collect();
+        plan_removal(&policy(2, 2), day(4), &backups, std::slice::from_ref(&archive), &asked, shortens_window)
+    };
+    let fates = |plan: &RetentionPlan| plan.backups.iter().map(|verdict| verdict.fate).collect::<Vec<_>>();
+    let not = Fate::Stays(Kept::NotAsked);
+    let found = remove(&[0, 1, 4, 5, 6], false);
+    let (held, last, window) =
+        (Fate::Stays(Kept::Held), Fate::Stays(Kept::LastProven), Fate::Stays(Kept::RecoveryWindow));
+    assert_eq!(fates(&found), [Fate::Goes, held, not, not, last, window, Fate::Goes, not]);
+    assert!(found.wal.iter().all(|wal| wal.fate == WalFate::Stays(WalKept::NotAsked)));
+    assert_eq!(fates(&remove(&[5], true))[5], Fate::Goes);
+}
+
+#[test]
+fn a_failed_backup_is_superseded_by_a_later_proven_one() {
+    let backups = [logical(0, Failed), logical(1, Proven), logical(2, Failed), physical(0, Failed, 1, 0)];
+    assert_eq!(superseded_failures(&backups), [backups[0].id.clone()].into());
 }

@@ -37,7 +37,7 @@ struct Physical<'a> {
 pub(super) fn systems<'a>(
     backups: &'a [StoredBackup],
     wal: &'a [StoredWal],
-    since: Timestamp,
+    since: &dyn Fn(&mut dyn Iterator<Item = &'a str>) -> Timestamp,
 ) -> Vec<System<'a>> {
     let mut by_system: BTreeMap<SystemId, Vec<Physical<'a>>> = BTreeMap::new();
     for wal in wal {
@@ -52,7 +52,10 @@ pub(super) fn systems<'a>(
         |system| wal.iter().find(|wal| wal.system == system).map_or(&[][..], |wal| &wal.timelines);
     by_system
         .into_iter()
-        .map(|(system, backups)| System::new(system, backups, timelines(system), since))
+        .map(|(system, backups)| {
+            let since = since(&mut backups.iter().map(|physical| physical.backup.source.as_str()));
+            System::new(system, backups, timelines(system), since)
+        })
         .collect()
 }
 

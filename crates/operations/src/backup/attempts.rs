@@ -81,7 +81,10 @@ impl Source<'_> {
 
         let id = new_id(repository, started_at, context)?;
         let options = WriteOptions { level: request.compression, ..WriteOptions::default() };
-        let writer = repository.begin(id, &request.source_name, Kind::Logical, options)?;
+        let mut writer = repository.begin(id, &request.source_name, Kind::Logical, options)?;
+        if let Some(lease) = &context.lease {
+            writer.require_lease(lease.clone());
+        }
         for problem in writer.reuse_problems() {
             warnings.give(Warning::ParentUnreadable { message: problem.to_string() });
         }

@@ -65,12 +65,15 @@ pub fn backup_cluster(
     let id = new_id(repository, started_at, context)?;
     // The threads of the source seal; the one here has only the list of files to do.
     let options = WriteOptions { level: request.compression, seal_threads: 1, ..WriteOptions::default() };
-    let writer = repository.begin(id, &request.source_name, Kind::Physical, options)?;
+    let mut writer = repository.begin(id, &request.source_name, Kind::Physical, options)?;
+    if let Some(lease) = &context.lease {
+        writer.require_lease(lease.clone());
+    }
     for problem in writer.reuse_problems() {
         warnings.give(Warning::ParentUnreadable { message: problem.to_string() });
     }
     let cluster = writer.cluster()?;
-    let mut source = choose(request, earlier(&cluster))?;
+    let mut source = choose(request, earlier(&writer, &cluster))?;
 
     context.phase(Phase::Checkpoint);
     let start = source.start()?;
@@ -117,7 +120,8 @@ fn choose(
     let checkpoint = if request.fast_checkpoint { Checkpoint::Fast } else { Checkpoint::Spread };
     let threads = NonZeroUsize::new(request.jobs).unwrap_or(NonZeroUsize::MIN);
     if request.method != Method::BaseBackup {
-        let options = DataDirectoryOptions { label: LABEL.to_owned(), checkpoint, threads };
+        let earlier = earlier.clone();
+        let options = DataDirectoryOptions { label: LABEL.to_owned(), checkpoint, threads, earlier };
         match DataDirectory::usable(Client::connect(&request.source)?, options) {
             Ok(source) => return Ok(Box::new(source)),
             Err(error) if request.method == Method::DataDirectory => {
@@ -132,8 +136,9 @@ fn choose(
     Ok(Box::new(BaseBackup::new(options)))
 }
 
-fn earlier(cluster: &ClusterWriter) -> Option<EarlierBackup> {
-    let (record, files) = cluster.earlier()?;
+fn earlier(writer: &BackupWriter, cluster: &ClusterWriter) -> Option<EarlierBackup> {
+    let started_at = writer.parent()?.started_at();
+    let (record, files) = cluster.earlier().filter(|_| cluster.serves_unread())?;
     let files = files.iter().filter_map(|file| Some((file.path.clone(), file.bytes?)));
     let is_data = |path: &model::ClusterPath| {
         path.parent() != Some("pg_wal") && !matches!(path.as_str(), "backup_label" | "tablespace_map")
@@ -141,6 +146,8 @@ fn earlier(cluster: &ClusterWriter) -> Option<EarlierBackup> {
     Some(EarlierBackup {
         system_id: record.system_identifier,
         timeline: record.timeline,
+        data_checksums: record.data_checksums,
+        started_at,
         start_lsn: record.start_lsn,
         stop_lsn: record.stop_lsn,
         files: files.filter(|(path, _)| is_data(path)).collect(),

@@ -12,16 +12,19 @@ use std::path::Path;
 use model::ClusterPath;
 use postgres::page::{Fork, RelationFile};
 use postgres::{Client, RestoredCluster};
-use repository::FileRecord;
+use repository::{FileRecord, PhysicalRecord};
 
 use super::directory::{failed, list_below};
 use crate::{Error, Problem};
 
-/// Finds them in a cluster that has recovered.
+/// Where tablespaces are linked from.
+const TABLESPACES: &str = "pg_tblspc";
+
+/// Finds them in a cluster that has recovered from a backup with these files.
 pub(super) fn find(
     cluster: &RestoredCluster,
     files: &[FileRecord],
-    page_bytes: u32,
+    record: &PhysicalRecord,
 ) -> Result<Vec<Problem>, Error> {
     // What is in memory only is zeros on the disk.
     Client::connect(&cluster.options(cluster.database()))?.execute("CHECKPOINT")?;
@@ -29,13 +32,21 @@ pub(super) fn find(
     let data = cluster.data_directory();
     let mut there = Vec::new();
     list_below(&data, "", &mut there)?;
+    for space in &record.tablespaces {
+        let path = format!("{TABLESPACES}/{}", space.oid);
+        let place = data.join(&path);
+        // It may have been dropped during the backup.
+        if place.is_dir() {
+            list_below(&place, &path, &mut there)?;
+        }
+    }
     let mut problems = Vec::new();
     for path in there.iter().filter(|path| !known.contains(path)) {
         if RelationFile::at(path).is_none_or(|file| file.fork != Fork::Main) {
             continue;
         }
         let place = data.join(path.as_str());
-        let (zeros, pages) = match zero_pages(&place, page_bytes) {
+        let (zeros, pages) = match zero_pages(&place, record.block_bytes) {
             // Dropped since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other.map_err(|error| failed("read", &place, error))?,

@@ -46,6 +46,9 @@ pub(crate) fn rehearse_cluster(
     context.phase(Phase::Replay);
     let cluster = match recover(&backup, place, &tools) {
         Ok(cluster) => cluster,
+        Err(error @ RestoredError::NewTablespace { .. }) => {
+            return Ok(Rehearsal::Impossible(crate::error::with_sources(&error)));
+        }
         Err(error) => {
             let problem = recovery_problem(id, error)?;
             problems.push(problem);
@@ -59,7 +62,7 @@ pub(crate) fn rehearse_cluster(
         Examination::Impossible(reason) => Ok(Rehearsal::Impossible(reason)),
         Examination::Done { tables, rows, problems: found } => {
             problems.extend(found);
-            problems.extend(recreated::find(&cluster, &backup.files, backup.record.block_bytes)?);
+            problems.extend(recreated::find(&cluster, &backup.files, &backup.record)?);
             let compared = Compared { tables, rows, problems };
             Ok(Rehearsal::Done { compared, restore, server_version: backup.record.server_version })
         }

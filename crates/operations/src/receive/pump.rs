@@ -3,7 +3,7 @@
 //! Invariants: what is reported as flushed is durable in the archive; on the way out, whatever the reason, what came is archived
 //! first, if the archive still takes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use super::ReceiveReport;
 use super::error::ReceiveError;
 use super::event::ReceiveEvent;
 use super::keeper::{Keeper, Storing};
+use super::merging::Merging;
 use super::segment::{Differs, Segment};
 use crate::{Context, Error, Event};
 
@@ -25,6 +26,9 @@ const STOP_POLL: Duration = Duration::from_millis(250);
 /// How long a segment that was stored goes unreported.
 const STORED_POLL: Duration = Duration::from_millis(20);
 
+/// Pieces by segment and offset.
+pub(super) type Begun = BTreeMap<WalSegmentName, BTreeSet<u32>>;
+
 /// What does not change while WAL streams.
 #[derive(Clone, Copy)]
 pub(super) struct Setting<'a> {
@@ -34,16 +38,21 @@ pub(super) struct Setting<'a> {
     pub(super) flush_interval: Duration,
     /// What came is archived as soon as nothing more is there.
     pub(super) synchronous: bool,
-    /// Segments of which pieces were archived before.
-    pub(super) begun: &'a BTreeSet<WalSegmentName>,
+    /// Segments of which pieces were archived before, and the offsets of these.
+    pub(super) begun: &'a Begun,
     pub(super) context: &'a Context<'a>,
 }
 
 impl Setting<'_> {
     /// A segment with what is archived of it.
-    fn open(&self, name: WalSegmentName) -> Result<Segment, repository::Error> {
-        let joined = if self.begun.contains(&name) { self.archive.join_pieces(name)? } else { None };
-        Ok(Segment::new(name, self.size, joined.map(|(_, bytes)| bytes).unwrap_or_default()))
+    fn open(&self, name: WalSegmentName) -> Result<(Segment, Merging), repository::Error> {
+        let Some(offsets) = self.begun.get(&name) else {
+            return Ok((Segment::new(name, self.size, Vec::new()), Merging::default()));
+        };
+        let joined = self.archive.join_pieces(name)?;
+        let end = joined.as_ref().map_or(0, |(unfinished, _)| unfinished.bytes);
+        let segment = Segment::new(name, self.size, joined.map(|(_, bytes)| bytes).unwrap_or_default());
+        Ok((segment, Merging::resume(offsets.iter().copied(), end)))
     }
 
     fn tell(&self, event: ReceiveEvent) {
@@ -66,6 +75,7 @@ pub(super) struct Pump<'a> {
     keeper: &'a mut Keeper,
     report: &'a mut ReceiveReport,
     segment: Segment,
+    merging: Merging,
     /// What came behind the end of the segment.
     behind: Vec<u8>,
     flushed_at: Timestamp,
@@ -80,8 +90,9 @@ impl<'a> Pump<'a> {
         first: WalSegmentName,
     ) -> Result<Self, Error> {
         let now = setting.context.now();
-        let segment = setting.open(first)?;
-        Ok(Self { setting, keeper, report, segment, behind: Vec::new(), flushed_at: now, reported_at: now })
+        let (segment, merging) = setting.open(first)?;
+        let behind = Vec::new();
+        Ok(Self { setting, keeper, report, segment, merging, behind, flushed_at: now, reported_at: now })
     }
 
     /// Takes everything that comes until the stream is over. What came is then archived, and so it is before an error is returned, if
@@ -130,7 +141,7 @@ impl<'a> Pump<'a> {
         if self.setting.synchronous && is_pending {
             return Duration::ZERO;
         }
-        let poll = if self.keeper.storing().is_some() { STORED_POLL } else { STOP_POLL };
+        let poll = if self.keeper.is_busy() { STORED_POLL } else { STOP_POLL };
         if is_pending { self.left_of(self.flushed_at, self.setting.flush_interval).min(poll) } else { poll }
     }
 
@@ -151,6 +162,7 @@ impl<'a> Pump<'a> {
         if is_due {
             has_news |= self.flush()?;
         }
+        self.merge();
         if has_news || is_asked || self.left_of(self.reported_at, REPORT_INTERVAL).is_zero() {
             self.tell_server(stream)?;
         }
@@ -165,15 +177,27 @@ impl<'a> Pump<'a> {
         let Setting { archive, size, .. } = self.setting;
         archive.put_piece(self.segment.name(), size, offset, bytes, now)?;
         self.segment.set_archived();
+        self.merging.add(offset);
         self.report.pieces += 1;
         self.setting.tell(ReceiveEvent::Flushed { position: self.segment.archived_to() });
         Ok(true)
     }
 
+    /// Has pieces merged, if there are enough and nothing else is to be done.
+    fn merge(&mut self) {
+        if self.keeper.is_busy() {
+            return;
+        }
+        if let Some(offset) = self.merging.next() {
+            let bytes = self.segment.archived_from(offset).to_vec();
+            self.keeper.merge(self.segment.name(), offset, bytes, self.setting.context.now());
+        }
+    }
+
     /// The segment is whole: has it stored, and begins the next one.
     fn next_segment(&mut self, stream: &mut WalStream<'_>) -> Result<(), Error> {
-        while self.keeper.storing().is_some() {
-            if !self.note_stored(REPORT_INTERVAL)? {
+        while self.keeper.is_busy() {
+            if !self.note_stored(REPORT_INTERVAL)? && self.keeper.is_busy() {
                 // The archive is slow, and the server must not give us up.
                 self.tell_server(stream)?;
             }
@@ -182,7 +206,8 @@ impl<'a> Pump<'a> {
             // Nobody should wait until all of it is stored again as a whole.
             self.flush()?;
         }
-        let next = self.setting.open(self.segment.name().next(self.setting.size))?;
+        let (next, merging) = self.setting.open(self.segment.name().next(self.setting.size))?;
+        self.merging = merging;
         let whole = std::mem::replace(&mut self.segment, next);
         let storing = Storing { name: whole.name(), archived_to: whole.archived_to() };
         self.keeper.store(storing, whole.into_bytes(), self.setting.context.now());
@@ -201,7 +226,7 @@ impl<'a> Pump<'a> {
     }
 
     fn archive_all(&mut self) -> Result<(), Error> {
-        while self.keeper.storing().is_some() {
+        while self.keeper.is_busy() {
             self.note_stored(REPORT_INTERVAL)?;
         }
         self.flush()?;

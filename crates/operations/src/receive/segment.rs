@@ -64,6 +64,11 @@ impl Segment {
         Some((offset, &self.bytes[self.durable..]))
     }
 
+    /// What is archived from an offset on.
+    pub(super) fn archived_from(&self, offset: u32) -> &[u8] {
+        self.bytes.get(offset as usize..self.durable).unwrap_or_default()
+    }
+
     /// What came is archived now.
     pub(super) fn set_archived(&mut self) {
         self.durable = self.bytes.len();
@@ -109,8 +114,10 @@ mod tests {
         assert_eq!(segment.take(&[7; 60]), Ok(60));
         assert_eq!(segment.archived_to(), Lsn((3 << 20) + 100));
         assert_eq!(segment.unarchived(), Some((100, &[7; 20][..])));
+        assert_eq!(segment.archived_from(98), [7; 2]);
         segment.set_archived();
         assert_eq!((segment.archived_to(), segment.unarchived()), (Lsn((3 << 20) + 120), None));
+        assert_eq!(segment.archived_from(98), [7; 22]);
     }
 
     #[test]

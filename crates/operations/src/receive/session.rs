@@ -12,7 +12,7 @@ use super::error::ReceiveError;
 use super::event::{Origin, ReceiveEvent};
 use super::health::{self, Told};
 use super::keeper::Keeper;
-use super::pump::{Over, Pump, Setting};
+use super::pump::{Begun, Over, Pump, Setting};
 use super::start::{self, Start};
 use super::{ReceiveReport, ReceiveRequest};
 use crate::{Context, Error, Event, Warning};
@@ -78,8 +78,9 @@ pub(super) fn run(
 }
 
 /// Segments of which there are pieces.
-fn begun(catalogue: &WalCatalogue) -> BTreeSet<WalSegmentName> {
-    catalogue.timelines.values().flat_map(|wal| wal.pieces.keys().copied()).collect()
+fn begun(catalogue: &WalCatalogue) -> Begun {
+    let pieces = catalogue.timelines.values().flat_map(|wal| &wal.pieces);
+    pieces.map(|(segment, offsets)| (*segment, offsets.clone())).collect()
 }
 
 impl Session<'_> {
@@ -168,12 +169,7 @@ impl Session<'_> {
     }
 
     /// Streams from `start` on, while other threads store whole segments and look at the slot.
-    fn watched(
-        &mut self,
-        start: Start,
-        begun: &BTreeSet<WalSegmentName>,
-        state: &mut State,
-    ) -> Result<(), Error> {
+    fn watched(&mut self, start: Start, begun: &Begun, state: &mut State) -> Result<(), Error> {
         let State { report, refused, has_streamed, told, .. } = state;
         let (options, slot, context) = (self.client.sql_options(), &self.request.slot, self.context);
         std::thread::scope(|scope| {
@@ -248,7 +244,7 @@ impl Session<'_> {
 /// What the streams of one connection share.
 struct Streams<'a> {
     keeper: &'a mut Keeper,
-    begun: &'a BTreeSet<WalSegmentName>,
+    begun: &'a Begun,
     report: &'a mut ReceiveReport,
     refused: &'a mut BTreeSet<WalSegmentName>,
     has_streamed: &'a mut bool,

@@ -152,6 +152,7 @@ pub(crate) fn receive(
         clock: &Timestamp::now,
         random: &|_| (),
         observer,
+        lease: None,
         tool_path: None,
         sandbox_parent: PathBuf::from("/tmp"),
     };

@@ -63,6 +63,7 @@ impl Scene {
             clock: &clock,
             random: &fill,
             observer: &Unobserved,
+            lease: None,
             tool_path: Some(tool_path(server)),
             sandbox_parent: PathBuf::from("/tmp"),
         })

@@ -67,6 +67,8 @@ mod tests {
         let earlier = EarlierBackup {
             system_id: SystemId(7),
             timeline: TimelineId::FIRST,
+            data_checksums: true,
+            started_at: jiff::Timestamp::UNIX_EPOCH,
             start_lsn: Lsn(0x200_0028),
             stop_lsn: Lsn(0x200_0100),
             files: vec![("base/1/\"q\"".parse().unwrap(), 8192), ("PG_VERSION".parse().unwrap(), 3)],

@@ -32,6 +32,11 @@ pub(crate) fn numbered(uid: u32) -> Option<Account> {
     by(|account| account.uid == uid)
 }
 
+/// The name of the account with the number `uid`, where `/etc/passwd` has one.
+pub fn account_name(uid: u32) -> Option<String> {
+    numbered(uid).map(|account| account.name)
+}
+
 fn by(wanted: impl Fn(&Account) -> bool) -> Option<Account> {
     let text = std::fs::read(FILE).ok()?;
     String::from_utf8_lossy(&text).lines().filter_map(parse).find(wanted)

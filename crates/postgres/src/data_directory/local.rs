@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use model::SystemId;
 
 use super::cluster_path;
@@ -24,6 +25,8 @@ const SLOT_PREFIX: &str = "chronavault_";
 const CONTROL_TRIES: u32 = 50;
 /// Time between two of those tries. Writing the file takes far less.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(10);
+/// Files that `initdb` or a restore writes, and that recovery from a backup renames; a running server changes none of them.
+const MADE_ONCE: [&str; 2] = ["PG_VERSION", "backup_label.old"];
 /// Bit of a mode: the group may read.
 const GROUP_READ: u32 = 0o040;
 
@@ -199,6 +202,23 @@ impl LocalDirectory {
         }
     }
 
+    /// When the directory came to be, by `initdb` or by recovery from a backup: everything in it is a continuation of what was there then.
+    pub(super) fn made_at(&self) -> Result<Timestamp, ClusterError> {
+        let mut latest = Timestamp::MIN;
+        for name in MADE_ONCE {
+            let path = self.path.join(name);
+            let metadata = match std::fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(failed(&path, source)),
+            };
+            // A time that cannot be told counts as the latest.
+            let nanoseconds = i32::try_from(metadata.ctime_nsec()).unwrap_or_default();
+            latest = latest.max(Timestamp::new(metadata.ctime(), nanoseconds).unwrap_or(Timestamp::MAX));
+        }
+        Ok(latest)
+    }
+
     /// The file of WAL with this name. It does not change any more.
     pub(super) fn wal_file(&self, name: &str) -> Result<Place, ClusterError> {
         let path = format!("{}/{name}", super::exclusion::WAL_DIRECTORY);
@@ -274,5 +294,28 @@ mod tests {
         });
         fs::write(&control, &torn).unwrap();
         assert!(matches!(local.control(), Err(ClusterError::Control { source: ControlError::Checksum, .. })));
+    }
+
+    #[test]
+    fn a_directory_that_recovered_from_a_backup_is_as_old_as_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let local = LocalDirectory::at(directory.path()).unwrap();
+        assert_eq!(local.made_at().unwrap(), Timestamp::MIN);
+        let changed_at = |name: &str| {
+            let metadata = fs::metadata(directory.path().join(name)).unwrap();
+            Timestamp::new(metadata.ctime(), metadata.ctime_nsec().try_into().unwrap()).unwrap()
+        };
+        let label = directory.path().join("backup_label");
+        fs::write(&label, "").unwrap();
+        fs::write(directory.path().join("PG_VERSION"), "17").unwrap();
+        assert_eq!(local.made_at().unwrap(), changed_at("PG_VERSION"));
+        let before = changed_at("PG_VERSION");
+        // The clock of the file system goes in steps.
+        while changed_at("backup_label") <= before {
+            fs::rename(&label, directory.path().join("backup_label.old")).unwrap();
+            fs::rename(directory.path().join("backup_label.old"), &label).unwrap();
+        }
+        fs::rename(&label, directory.path().join("backup_label.old")).unwrap();
+        assert_eq!(local.made_at().unwrap(), changed_at("backup_label.old"));
     }
 }

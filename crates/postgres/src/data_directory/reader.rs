@@ -14,6 +14,7 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use model::ClusterPath;
 
+use super::changes::Changes;
 use super::listing::{Place, failed};
 use super::open_file::{self, OpenFile};
 use crate::cluster::{ClusterError, ClusterFile, ClusterSink, FileNumber, Region, RegionSink};
@@ -28,6 +29,8 @@ pub(super) struct Reader<'a> {
     threads: NonZeroUsize,
     /// Bytes of a page: what is cut off is cut off at one.
     block_bytes: u32,
+    /// What has changed since the earlier backup, if that is known.
+    changes: Option<Changes>,
 }
 
 /// What is still to be read.
@@ -55,7 +58,12 @@ impl<'a> Reader<'a> {
         threads: NonZeroUsize,
         block_bytes: u32,
     ) -> Self {
-        Self { sink, cancelled, threads, block_bytes }
+        Self { sink, cancelled, threads, block_bytes, changes: None }
+    }
+
+    /// Takes what did not change from the earlier backup.
+    pub(super) fn knowing(self, changes: Option<Changes>) -> Self {
+        Self { changes, ..self }
     }
 
     /// Reads `files`. `still_there` is asked now and then whether to go on.
@@ -170,6 +178,10 @@ impl<'a> Reader<'a> {
         buffer: &mut [u8],
     ) -> Result<(), ClusterError> {
         let Task { place, file } = task;
+        let region = Region { file: file.number, number };
+        if self.is_unchanged(task, number) && worker.keep(region).map_err(ClusterError::Sink)? {
+            return if file.is_last() { self.finish(file.number, file.bytes) } else { Ok(()) };
+        }
         let offset = u64::from(number) * u64::from(self.sink.region_bytes());
         let wanted = usize::try_from(file.bytes - offset).unwrap_or(usize::MAX).min(buffer.len());
         let buffer = &mut buffer[..wanted];
@@ -188,7 +200,6 @@ impl<'a> Reader<'a> {
         }
         if given > 0 {
             let mut again = |offset, buffer: &mut [u8]| file.read_again(offset, buffer);
-            let region = Region { file: file.number, number };
             worker.store(region, &mut buffer[..given], &mut again).map_err(ClusterError::Sink)?;
         }
         if file.is_last() {
@@ -196,6 +207,11 @@ impl<'a> Reader<'a> {
             self.finish(file.number, bytes)?;
         }
         Ok(())
+    }
+
+    fn is_unchanged(&self, task: &Task<'_>, number: u32) -> bool {
+        let Task { place, file } = task;
+        self.changes.as_ref().is_some_and(|changes| changes.is_unchanged(&place.path, number, file.bytes))
     }
 
     fn finish(&self, number: FileNumber, bytes: u64) -> Result<(), ClusterError> {

@@ -189,7 +189,7 @@ impl RestoredCluster {
     fn check(&mut self) -> Result<(), RestoredError> {
         match self.server.check() {
             Err(SandboxError::Exited { .. }) => {
-                Err(RestoredError::Ended { log: self.server.log_of_failure() })
+                Err(directory::ended(&self.files.base, self.server.log_of_failure()))
             }
             other => Ok(other?),
         }

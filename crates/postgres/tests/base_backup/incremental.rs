@@ -25,6 +25,8 @@ fn as_earlier(read: &ReadCluster) -> EarlierBackup {
     EarlierBackup {
         system_id: read.start.system_id,
         timeline: read.stop.timeline,
+        data_checksums: read.start.data_checksums,
+        started_at: jiff::Timestamp::now(),
         start_lsn: read.start.start_lsn,
         stop_lsn: read.stop.stop_lsn,
         files: read.files.iter().filter(|(path, _)| is_kept(path.as_str())).cloned().collect(),

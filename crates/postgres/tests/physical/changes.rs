@@ -14,7 +14,14 @@ use crate::server::{self, REGION_BYTES, contents, fill, one, scratch, source};
 use crate::sink;
 
 /// Work that concurrent sessions do; each on tables of its own.
-const LOADS: [(&str, &[&str]); 4] = [
+pub(crate) const LOADS: [(&str, &[&str]); 5] = [
+    (
+        "pay",
+        &["BEGIN; \
+           UPDATE account SET amount = amount + 5 WHERE id = (SELECT floor(random() * 9000)::int); \
+           UPDATE account SET amount = amount - 5 WHERE id = (SELECT floor(random() * 9000)::int); \
+           COMMIT"],
+    ),
     ("transfer", &["BEGIN; INSERT INTO entry VALUES (1, 5); INSERT INTO entry VALUES (2, -5); COMMIT"]),
     ("rewrite", &["UPDATE r SET x = x || '.' WHERE id % 7 = 0", "VACUUM FULL r", "REINDEX TABLE r"]),
     (
@@ -36,7 +43,7 @@ const LOADS: [(&str, &[&str]); 4] = [
 ];
 
 /// Runs the statements of a load over and over, and counts how often all were run.
-fn work(cluster: &Cluster, statements: &[&str], rounds: &AtomicU32, is_over: &AtomicBool) {
+pub(crate) fn work(cluster: &Cluster, statements: &[&str], rounds: &AtomicU32, is_over: &AtomicBool) {
     let mut client = cluster.client("postgres");
     while !is_over.load(Ordering::Relaxed) {
         for sql in statements {
@@ -47,11 +54,31 @@ fn work(cluster: &Cluster, statements: &[&str], rounds: &AtomicU32, is_over: &At
 }
 
 /// Waits until every load was run once more.
-fn wait_for(rounds: &[AtomicU32; LOADS.len()]) {
+pub(crate) fn wait_for(rounds: &[AtomicU32; LOADS.len()]) {
     let before: Vec<u32> = rounds.iter().map(|count| count.load(Ordering::Relaxed)).collect();
     while rounds.iter().zip(&before).any(|(now, before)| now.load(Ordering::Relaxed) == *before) {
         thread::yield_now();
     }
+}
+
+/// What the loads work on, and a table that stays as it is.
+pub(crate) fn prepare(client: &mut Client) {
+    for table in ["r", "p", "d", "still"] {
+        fill(client, table, 9000);
+    }
+    let accounts = "CREATE TABLE account (id int PRIMARY KEY, amount int); \
+                    INSERT INTO account SELECT n, 0 FROM generate_series(0, 9000) n";
+    client.execute(accounts).unwrap();
+    client.execute("CREATE TABLE entry (account int, amount int)").unwrap();
+}
+
+/// Whether a cluster is as it was at one moment of the loads.
+pub(crate) fn check(client: &mut Client) {
+    for table in ["entry", "account"] {
+        assert_eq!(one(client, &format!("SELECT sum(amount) FROM {table}")), "0", "{table}");
+    }
+    assert_eq!(one(client, "SELECT count(*) FROM p"), one(client, "SELECT count(id) FROM p WHERE id > 0"));
+    check_indexes(client, &["r", "d", "still", "account"]);
 }
 
 #[test]
@@ -59,10 +86,7 @@ fn a_busy_cluster_is_read_as_a_whole() {
     let scratch = scratch();
     let cluster = server::cluster(|options| options.settings.push(("autovacuum".into(), "on".into())));
     let mut client = cluster.client("postgres");
-    for table in ["r", "p", "d", "still"] {
-        fill(&mut client, table, 9000);
-    }
-    client.execute("CREATE TABLE entry (account int, amount int)").unwrap();
+    prepare(&mut client);
     let still = contents(&mut client, "still");
     let (rounds, is_over) = (<[AtomicU32; LOADS.len()]>::default(), AtomicBool::new(false));
     // Every so many regions the sink waits until all loads went round once more: they change what is read next.
@@ -86,18 +110,13 @@ fn a_busy_cluster_is_read_as_a_whole() {
     let restored = server::start(&cluster, &copy);
     let mut client = restored.client("postgres");
     assert_eq!(contents(&mut client, "still"), still);
-    assert_eq!(one(&mut client, "SELECT sum(amount) FROM entry"), "0");
+    check(&mut client);
     let replayed: u64 = one(&mut client, "SELECT count(*) FROM entry").parse().unwrap();
     assert!(replayed > 2 && replayed <= entries, "{replayed} of {entries}");
-    assert_eq!(
-        one(&mut client, "SELECT count(*) FROM p"),
-        one(&mut client, "SELECT count(id) FROM p WHERE id > 0")
-    );
-    check_indexes(&mut client, &["r", "d", "still"]);
 }
 
 /// Each row is found through the primary key, and nothing else is.
-fn check_indexes(client: &mut Client, tables: &[&str]) {
+pub(crate) fn check_indexes(client: &mut Client, tables: &[&str]) {
     for table in tables {
         client.execute("SET enable_seqscan = off; SET enable_bitmapscan = off").unwrap();
         let by_index = one(client, &format!("SELECT sum(id) || ' ' || count(*) FROM {table} WHERE id > 0"));

@@ -5,6 +5,7 @@
 mod changes;
 mod control;
 mod data_directory;
+mod incremental;
 mod inspection;
 mod page;
 mod restored;

@@ -37,6 +37,7 @@ pub(crate) fn options(threads: usize) -> DataDirectoryOptions {
         label: "a 'test'".to_owned(),
         checkpoint: Checkpoint::Fast,
         threads: NonZeroUsize::new(threads).unwrap(),
+        earlier: None,
     }
 }
 
@@ -113,5 +114,8 @@ pub(crate) fn fill(client: &mut Client, name: &str, rows: u32) {
 
 /// Everything that is in a table.
 pub(crate) fn contents(client: &mut Client, table: &str) -> String {
-    one(client, &format!("SELECT count(*) || ' ' || md5(string_agg(t::text, ' ' ORDER BY t)) FROM {table} t"))
+    one(
+        client,
+        &format!("SELECT concat(count(*), ' ', md5(string_agg(t::text, ' ' ORDER BY t))) FROM {table} t"),
+    )
 }

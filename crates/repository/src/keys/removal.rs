@@ -12,7 +12,7 @@ use crate::{Error, Repository};
 
 /// A key that can go: another one was shown to read every backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removal {
+pub struct KeyRemoval {
     /// The key.
     pub key: KeySummary,
     /// The key that stays, through which that was shown.
@@ -29,7 +29,7 @@ impl Repository {
     /// # Errors
     /// [`KeyError::NoSuchKey`], [`KeyError::LastKey`]; [`KeyError::InUse`] when `through` is the key that is to go;
     /// [`KeyError::Canary`] when a backup cannot be read through it; when the store fails.
-    pub fn plan_removal(&self, wanted: SlotId, through: &HolderKey) -> Result<Removal, KeyError> {
+    pub fn plan_key_removal(&self, wanted: SlotId, through: &HolderKey) -> Result<KeyRemoval, KeyError> {
         let (found, others): (Vec<_>, Vec<_>) = self
             .keys()?
             .into_iter()
@@ -46,7 +46,7 @@ impl Repository {
         let canaries = Canaries::of(&opened)?;
         canaries.require(&before)?;
         let damaged = canaries.damaged.into_values().collect();
-        Ok(Removal { key, through: opened.key_id(), backups: canaries.backups, damaged })
+        Ok(KeyRemoval { key, through: opened.key_id(), backups: canaries.backups, damaged })
     }
 
     /// Removes a key. The slots that it has now go for good, the latest epoch first; what was sealed while it had access stays
@@ -54,7 +54,7 @@ impl Repository {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn remove_key(&self, removal: &Removal) -> Result<u64, KeyError> {
+    pub fn remove_key(&self, removal: &KeyRemoval) -> Result<u64, KeyError> {
         let key = &removal.key;
         let slots: Vec<_> = key.slots.iter().map(|slot| slot.id).collect();
         let removed = self.delete_slots(&slots)?;

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use model::BackupId;
 use storage::StoreError;
 
-use super::plan::is_abandoned;
+use super::plan::{PlannedBackup, is_abandoned};
 use super::readings::NeededNow;
 use super::{Objects, PacksLeft, PrunePlan, trash};
+use crate::holds::held_until;
 use crate::intents::{Announcement, INTENT_ABANDONED_AFTER, Intents};
 use crate::proofs::pack_of;
 use crate::repository::storage_key;
@@ -59,7 +60,7 @@ impl Repository {
     /// Does what `plan` says. What it cannot do now, or is not done when it is interrupted, the next prune does. `random` tells
     /// prunes of one second apart.
     ///
-    /// Store calls: 1 trash for each object of the plan; for what is emptied out of the trash 1 delete; for the intent 1 put and 1
+    /// Store calls: 1 list and 1 get for each hold; 1 trash for each object of the plan; for what is emptied out of the trash 1 delete; for the intent 1 put and 1
     /// delete; 2 lists, 1 get for each manifest.
     ///
     /// # Errors
@@ -88,11 +89,12 @@ impl Repository {
             Err(Error::Store(StoreError::Full { .. })) => None,
             Err(error) => return Err(error),
         };
-        for backup in plan.going().rev() {
+        let going: Vec<_> = self.still_going(plan)?;
+        for backup in &going {
             work.trash(&backup.manifest, &mut report.others)?;
             report.backups.push(backup.summary.id.clone());
         }
-        for backup in plan.going().rev() {
+        for backup in &going {
             work.trash(&backup.others, &mut report.others)?;
         }
         work.trash_leftovers(&plan.leftovers, &mut report.others)?;
@@ -104,6 +106,18 @@ impl Repository {
             work.empty(&self.old_trash(plan.now, plan.trash_kept)?, &mut report.emptied)?;
         }
         Ok(report)
+    }
+}
+
+impl Repository {
+    /// The backups that go, oldest first, without those that somebody has held since the plan was made. The intent is there already:
+    /// whoever places a hold from now on is told so (W16).
+    fn still_going<'a>(&self, plan: &'a PrunePlan) -> Result<Vec<&'a PlannedBackup>, Error> {
+        let held = self.holds()?;
+        let is_free = |backup: &&PlannedBackup| {
+            held_until(&held, &backup.summary.id).is_none_or(|until| until <= plan.now)
+        };
+        Ok(plan.going().rev().filter(is_free).collect())
     }
 }
 
@@ -140,7 +154,7 @@ impl Work<'_> {
     /// have seen its checksum file and not its manifest.
     fn trash_leftovers(&mut self, leftovers: &Objects, removed: &mut Removed) -> Result<(), Error> {
         for object in &leftovers.0 {
-            let Some(ObjectKey::Checksum(id) | ObjectKey::Proof(id, _)) =
+            let Some(ObjectKey::Checksum(id) | ObjectKey::Proof(id, _) | ObjectKey::Hold(id, _)) =
                 ObjectKey::parse(object.key.as_str())
             else {
                 continue;

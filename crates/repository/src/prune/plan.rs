@@ -4,17 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use format::{ObjectKey, PackId};
 use jiff::{SignedDuration, Timestamp};
-use model::{BackupId, Fate, Halt, RetentionPlan, RetentionPolicy, plan_retention};
+use model::{
+    BackupId, Fate, Halt, RetentionPlan, RetentionPolicies, StoredBackup, StoredWal, plan_removal,
+    plan_retention, superseded_failures,
+};
 use storage::Listed;
 
 use super::readings::Readings;
-use super::{Objects, PacksLeft, PlannedWal};
+use super::wal::Archive;
+use super::{Objects, PacksLeft, PlannedWal, TRASH_KEPT};
 use crate::catalog::{BACKUPS, ProofKeys};
 use crate::error::Problem;
+use crate::holds::{HOLDS, Holds, held_until};
 use crate::intents::{INTENT_ABANDONED_AFTER, Intents};
 use crate::proofs::PROOFS;
 use crate::writer::PACKS;
-use crate::{BackupSummary, Error, Repository};
+use crate::{BackupSummary, Error, PlacedHold, Repository};
 
 /// What goes and what stays, and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +55,10 @@ pub struct PlannedBackup {
     pub fate: Fate,
     /// If it goes: its manifest.
     pub(super) manifest: Objects,
-    /// If it goes: its checksum file and its proofs, but for one that says which of the packs that stay are damaged.
+    /// If it goes: its checksum file, its holds, and its proofs, but for one that says which of the packs that stay are damaged.
     pub(super) others: Objects,
+    /// Who holds it.
+    pub holds: Vec<PlacedHold>,
 }
 
 /// Packs that no backup names.
@@ -71,6 +78,26 @@ struct Listing {
     checksums: BTreeMap<BackupId, Listed>,
     proofs: ProofKeys,
     proof_objects: BTreeMap<ObjectKey, Listed>,
+    holds: BTreeMap<BackupId, Vec<Listed>>,
+}
+
+/// Which backups are to be removed by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovalRequest {
+    /// These.
+    Named(BTreeSet<BackupId>),
+    /// Those that failed their verification and were followed by one that did not.
+    Failed,
+}
+
+/// What there is.
+struct Stock {
+    listing: Listing,
+    readings: Readings,
+    holds: Holds,
+    archive: Archive,
+    backups: Vec<StoredBackup>,
+    wal: Vec<StoredWal>,
 }
 
 impl PrunePlan {
@@ -105,45 +132,100 @@ impl PrunePlan {
 impl Repository {
     /// Works out what a prune at `now` would do. What has been in the trash for `trash_kept` goes for good.
     ///
-    /// Store calls: 6 lists; 1 get for each manifest and for the proofs of each backup that count, and for those of backups that
+    /// Store calls: 8 lists, and one more where there are holds; 1 get for each hold, for each manifest and for the proofs of each backup that count, and for those of backups that
     /// go or are gone; a few for each timeline of WAL.
     ///
     /// # Errors
     /// When the store fails. Damage is part of the plan.
     pub fn plan_prune(
         &self,
-        policy: RetentionPolicy,
+        policies: &RetentionPolicies,
         trash_kept: SignedDuration,
         now: Timestamp,
     ) -> Result<PrunePlan, Error> {
-        let listing = self.listing()?;
-        let readings = self.readings(listing.proofs.clone())?;
-        let archive = self.wal_objects()?;
-        let stored: Vec<_> = readings.backups.iter().map(super::readings::Reading::stored).collect();
-        let retention = plan_retention(policy, now, &stored, &self.stored_wal(&archive)?);
-        let going: BTreeSet<&BackupId> = retention.going().collect();
-        let needed = readings.needs.of(|id| !going.contains(id));
-        let mut plan = PrunePlan {
-            now,
-            halt: retention.halt.clone(),
-            packs: listing.packs(&needed, &readings, now),
-            wal: archive.plan(&retention),
-            leftovers: self.leftovers(&listing, &needed),
-            abandoned: listing.abandoned(now),
-            // What is in the trash goes for good, so the slightest doubt about the clock keeps it.
-            trash: if retention.is_unusual { Objects::default() } else { self.old_trash(now, trash_kept)? },
-            trash_kept,
-            backups: Vec::new(),
-            damaged: Vec::new(),
-        };
-        (plan.backups, plan.damaged) = self.planned(readings, &retention, &listing, &needed);
+        let stock = self.stock()?;
+        let retention = plan_retention(policies, now, &stock.backups, &stock.wal);
+        let mut plan = self.plan(stock, &retention, now, trash_kept);
         if plan.halt.is_some() {
             // The clock may be wrong, and everything here depends on it.
             plan.packs = PlannedPacks::default();
             plan.leftovers = Objects::default();
             plan.abandoned = Vec::new();
         }
+        // What is in the trash goes for good, so the slightest doubt about the clock keeps it.
+        if !retention.is_unusual {
+            plan.trash = self.old_trash(now, trash_kept)?;
+        }
         Ok(plan)
+    }
+
+    /// Works out what removing backups by hand at `now` would do: they go, if nothing needs them, and their packs. With
+    /// `shortens_window` also those go from which moments of the recovery window are reached.
+    ///
+    /// Store calls: as [`Repository::plan_prune`].
+    ///
+    /// # Errors
+    /// As [`Repository::plan_prune`].
+    pub fn plan_removal(
+        &self,
+        policies: &RetentionPolicies,
+        request: &RemovalRequest,
+        shortens_window: bool,
+        now: Timestamp,
+    ) -> Result<PrunePlan, Error> {
+        let stock = self.stock()?;
+        let asked = match request {
+            RemovalRequest::Named(ids) => ids.clone(),
+            RemovalRequest::Failed => superseded_failures(&stock.backups),
+        };
+        let removal = plan_removal(policies, now, &stock.backups, &stock.wal, &asked, shortens_window);
+        let mut plan = self.plan(stock, &removal, now, TRASH_KEPT);
+        plan.leftovers = Objects::default();
+        plan.abandoned = Vec::new();
+        Ok(plan)
+    }
+
+    fn stock(&self) -> Result<Stock, Error> {
+        let listing = self.listing()?;
+        let holds = if listing.holds.is_empty() { Holds::new() } else { self.holds()? };
+        let readings = self.readings(listing.proofs.clone())?;
+        let archive = self.wal_objects()?;
+        let mut backups: Vec<_> = readings.backups.iter().map(super::readings::Reading::stored).collect();
+        for backup in &mut backups {
+            backup.held_until = held_until(&holds, &backup.id);
+        }
+        let wal = self.stored_wal(&archive)?;
+        Ok(Stock { listing, readings, holds, archive, backups, wal })
+    }
+
+    /// What it takes to do what retention decided.
+    fn plan(
+        &self,
+        stock: Stock,
+        retention: &RetentionPlan,
+        now: Timestamp,
+        trash_kept: SignedDuration,
+    ) -> PrunePlan {
+        let Stock { listing, readings, mut holds, archive, .. } = stock;
+        let going: BTreeSet<&BackupId> = retention.going().collect();
+        let needed = readings.needs.of(|id| !going.contains(id));
+        let packs = listing.packs(&needed, &readings, now);
+        let (mut backups, damaged) = self.planned(readings, retention, &listing, &needed);
+        for backup in &mut backups {
+            backup.holds = holds.remove(&backup.summary.id).unwrap_or_default();
+        }
+        PrunePlan {
+            now,
+            halt: retention.halt.clone(),
+            packs,
+            wal: archive.plan(retention),
+            leftovers: self.leftovers(&listing, &needed),
+            abandoned: listing.abandoned(now),
+            trash: Objects::default(),
+            trash_kept,
+            backups,
+            damaged,
+        }
     }
 
     /// Lists packs before intents, and those before manifests: a pack in the list was put by a writer whose intent is in the list
@@ -174,7 +256,11 @@ impl Repository {
                 proof_objects.insert(key, object);
             }
         }
-        Ok(Listing { packs, intents, manifests, checksums, proofs, proof_objects })
+        let mut holds: BTreeMap<BackupId, Vec<Listed>> = BTreeMap::new();
+        for (id, object) in self.hold_objects(HOLDS)? {
+            holds.entry(id).or_default().push(object);
+        }
+        Ok(Listing { packs, intents, manifests, checksums, proofs, proof_objects, holds })
     }
 
     fn planned(
@@ -190,15 +276,22 @@ impl Repository {
                 manifest.0.extend(listing.manifests.get(&verdict.id).cloned());
                 others = self.beside(&verdict.id, listing, needed);
             }
-            PlannedBackup { summary: reading.summary, fate: verdict.fate, manifest, others }
+            PlannedBackup {
+                summary: reading.summary,
+                fate: verdict.fate,
+                manifest,
+                others,
+                holds: Vec::new(),
+            }
         });
         (planned.collect(), readings.damaged)
     }
 
-    /// The checksum file and the proofs of a backup, but for one that says that a pack is damaged which is still needed.
+    /// The checksum file, the holds and the proofs of a backup, but for one that says that a pack is damaged which is still needed.
     fn beside(&self, id: &BackupId, listing: &Listing, needed: &HashSet<PackId>) -> Objects {
         let mut objects = Objects::default();
         objects.0.extend(listing.checksums.get(id).cloned());
+        objects.0.extend(listing.holds.get(id).into_iter().flatten().cloned());
         if let Some(keys) = listing.proofs.get(id) {
             let warning = self.warning(id, keys, |pack| needed.contains(pack));
             let going = keys.iter().filter(|key| Some(*key) != warning);
@@ -210,7 +303,8 @@ impl Repository {
     /// What is left of backups that are gone. A backup that is being written has nothing yet; what seems to be left of it was put
     /// since its manifest was looked for.
     fn leftovers(&self, listing: &Listing, needed: &HashSet<PackId>) -> Objects {
-        let ids: BTreeSet<_> = listing.checksums.keys().chain(listing.proofs.keys()).collect();
+        let ids: BTreeSet<_> =
+            listing.checksums.keys().chain(listing.proofs.keys()).chain(listing.holds.keys()).collect();
         let gone = ids
             .into_iter()
             .filter(|id| !listing.manifests.contains_key(*id) && !listing.intents.writers.contains(id));

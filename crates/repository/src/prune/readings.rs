@@ -44,6 +44,7 @@ impl Reading {
             finished_at: summary.finished_at,
             standing,
             is_filtered: !summary.filters.is_empty(),
+            held_until: None,
             cluster: self.cluster,
         }
     }

@@ -1,6 +1,7 @@
 //! Segments that are not complete yet, as pieces of them.
 //!
-//! Invariant: pieces are deleted only when the whole segment is stored (W10). Pieces that overlap hold the same bytes where they do.
+//! Invariant: a piece is deleted only when the whole segment, or another piece with all its bytes, is stored (W10). Pieces that overlap
+//! hold the same bytes where they do.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,9 @@ use super::{Stored, WalArchive};
 use crate::Error;
 use crate::error::{Problem, ProblemKind};
 use crate::repository::storage_key;
+
+/// How often pieces are listed again when some of them go while they are read: whoever merges them does so all the time, but not that fast.
+const READ_ATTEMPTS: u32 = 10;
 
 /// What is stored of a segment that is not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +61,37 @@ impl WalArchive {
         self.put(&self.piece_key(segment, offset), &head, &Content::read(&bytes)?)
     }
 
+    /// Stores the bytes of a segment from `offset` on as one piece, and deletes the pieces that begin behind `offset` and end within it.
+    /// Returns how many they were.
+    ///
+    /// Store calls: as [`WalArchive::put_piece`]; 1 list, and for each piece behind `offset` 1 size, 1 range and 1 delete.
+    ///
+    /// # Errors
+    /// As [`WalArchive::put_piece`].
+    pub fn merge_pieces(
+        &self,
+        segment: WalSegmentName,
+        size: SegmentSize,
+        offset: u32,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        self.put_piece(segment, size, offset, bytes, now)?;
+        let end = u64::from(offset) + bytes.len() as u64;
+        let mut deleted = 0;
+        for (other, key) in self.pieces(segment)?.into_iter().rev() {
+            if other <= offset {
+                break;
+            }
+            let Some(head) = read_head(&self.repository, &key)? else { continue };
+            if u64::from(other) + head.bytes <= end {
+                self.repository.store.delete(&storage_key(&key)?)?;
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+
     /// Deletes the pieces of a segment that is stored as a whole. Returns how many there were.
     ///
     /// Store calls: 1 size, 1 list, and 1 delete for each piece.
@@ -76,23 +111,21 @@ impl WalArchive {
         Ok(pieces.len())
     }
 
-    /// How far the pieces of a segment go; nothing when it has none, or when they go while it is read: the segment has become whole.
-    /// Only their heads are read.
+    /// How far the pieces of a segment go; nothing when it has none. Only their heads are read, and again if pieces go meanwhile.
     ///
     /// Store calls: 1 list, and 1 size and 1 range for each piece.
     ///
     /// # Errors
     /// [`Error::Damaged`].
     pub fn unfinished(&self, segment: WalSegmentName) -> Result<Option<Unfinished>, Error> {
-        nothing_if_gone(self.read_heads(segment))
+        again_if_gone(|| self.read_heads(segment))
     }
 
     fn read_heads(&self, segment: WalSegmentName) -> Result<Option<Unfinished>, Error> {
         let mut found: Option<Unfinished> = None;
         for (offset, key) in self.pieces(segment)? {
             let end = found.as_ref().map_or(0, |found| found.bytes);
-            // Deleted since it was listed.
-            let Some(head) = read_head(&self.repository, &key)? else { return Ok(None) };
+            let head = read_head(&self.repository, &key)?.ok_or_else(|| gone(&key))?;
             if offset > end {
                 break;
             }
@@ -101,15 +134,15 @@ impl WalArchive {
         Ok(found)
     }
 
-    /// The bytes of a segment from its start as far as its pieces go without a gap; nothing when it has none, or when they go while
-    /// it is read: the segment has become whole. Memory: the bytes.
+    /// The bytes of a segment from its start as far as its pieces go without a gap; nothing when it has none. Read again if
+    /// pieces go meanwhile. Memory: the bytes.
     ///
     /// Store calls: 1 list, and for each piece 1 size and 1 range for every 8 MiB.
     ///
     /// # Errors
     /// [`Error::Damaged`], also when pieces overlap and contradict each other.
     pub fn join_pieces(&self, segment: WalSegmentName) -> Result<Option<(Unfinished, Vec<u8>)>, Error> {
-        nothing_if_gone(self.join(segment))
+        again_if_gone(|| self.join(segment))
     }
 
     fn join(&self, segment: WalSegmentName) -> Result<Option<(Unfinished, Vec<u8>)>, Error> {
@@ -120,7 +153,7 @@ impl WalArchive {
             if at > joined.len() {
                 break;
             }
-            let Some(mut stream) = WalStream::open(&self.repository, &key)? else { return Ok(None) };
+            let mut stream = WalStream::open(&self.repository, &key)?.ok_or_else(|| gone(&key))?;
             found = Some(extend(found, segment, stream.head(), &key)?);
             let mut at = at;
             while let Some(chunk) = stream.next(|record| record.plaintext(&self.repository.keyring))? {
@@ -146,12 +179,21 @@ impl WalArchive {
     }
 }
 
-/// A piece that went away between two calls is no damage: pieces are deleted once their segment is whole.
-fn nothing_if_gone<T>(result: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
-    match result {
-        Err(Error::Damaged(problem)) if problem.kind == ProblemKind::Missing => Ok(None),
-        other => other,
+/// A piece that went away between two calls is no damage: the segment has become whole, or another piece has its bytes now.
+fn again_if_gone<T>(read: impl Fn() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    let is_gone = |result: &Result<Option<T>, Error>| matches!(result, Err(Error::Damaged(problem)) if problem.kind == ProblemKind::Missing);
+    let mut result = read();
+    for _ in 1..READ_ATTEMPTS {
+        if !is_gone(&result) {
+            break;
+        }
+        result = read();
     }
+    result
+}
+
+fn gone(key: &ObjectKey) -> Error {
+    Problem::new(key.to_string(), ProblemKind::Missing, "it is not there").into()
 }
 
 /// What is stored with one more piece, which begins where the others end or before.

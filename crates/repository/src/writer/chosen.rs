@@ -11,7 +11,7 @@ use model::{BackupId, Kind};
 
 use super::parent::Parent;
 use crate::error::Problem;
-use crate::proofs::pack_of;
+use crate::proofs::{Condition, pack_of};
 use crate::records::Records;
 use crate::repository::storage_key;
 use crate::{Error, Repository};
@@ -19,6 +19,8 @@ use crate::{Error, Repository};
 /// A backup to reuse from.
 pub(super) struct Chosen {
     pub(super) manifest: Manifest,
+    /// Whether anything was found wrong with it.
+    condition: Condition,
     /// Packs of any backup that are known to be damaged.
     damaged: HashSet<PackId>,
 }
@@ -33,14 +35,14 @@ impl Repository {
     ) -> Result<Option<Chosen>, Error> {
         let proofs = self.proof_keys()?;
         let damaged = self.damaged_packs(&proofs);
-        let manifest = self.newest_good(source, kind, proofs, &damaged, problems)?;
-        Ok(manifest.map(|manifest| Chosen { manifest, damaged }))
+        let newest = self.newest_good(source, kind, proofs, &damaged, problems)?;
+        Ok(newest.map(|(manifest, condition)| Chosen { manifest, condition, damaged }))
     }
 
     /// Opens the backup to reuse from, unless it was pruned before the intent was there.
     pub(super) fn open_parent(
         &self,
-        Chosen { manifest, damaged }: Chosen,
+        Chosen { manifest, condition, damaged }: Chosen,
         records: &Arc<Records>,
         problems: &mut Vec<Problem>,
     ) -> Result<Option<(BackupId, Parent)>, Error> {
@@ -51,7 +53,8 @@ impl Repository {
         let mut there = self.packs_there()?;
         there.retain(|pack, _| !damaged.contains(pack));
         let files = self.files_of(&manifest, problems);
-        let mut parent = Parent::open(&manifest, records, &there, files);
+        let is_good = condition == Condition::Good;
+        let mut parent = Parent::open(&manifest, records, &there, files, is_good);
         // Whoever verified has been told already.
         parent
             .problems

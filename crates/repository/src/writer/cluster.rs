@@ -98,6 +98,11 @@ impl ClusterWriter {
         self.shared.earlier().map(|earlier| (&earlier.record, earlier.files.as_slice()))
     }
 
+    /// Whether regions of the earlier backup may be taken over unread. If not, they are only used again where they are equal.
+    pub fn serves_unread(&self) -> bool {
+        self.shared.earlier().is_some_and(|earlier| earlier.serves_unread)
+    }
+
     /// Completes the list of files. Call it when every worker has finished.
     ///
     /// # Errors

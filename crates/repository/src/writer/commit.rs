@@ -1,6 +1,6 @@
 //! The end of a backup: the last lists, the manifest, the checksums.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use format::{
     LogicalRecord, MANIFEST_VERSION, Manifest, ObjectKey, PackRecord, PhysicalRecord, Sha256, StreamRecord,
@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::packs::Pack;
 use super::stream::{Stream, Summary};
 use super::{BackupWriter, lists, pack};
-use crate::Error;
 use crate::repository::storage_key;
+use crate::{Error, Repository};
 
 /// What only the caller of a commit knows.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl BackupWriter {
     ///
     /// # Errors
     /// When anything failed since the beginning, when a stream or part is unfinished, or when a pack that was to be used again
-    /// or the intent of this backup went away. No backup is listed then, unless it was putting the manifest itself that failed: in that case the backup may
+    /// or the intent of this backup went away, or when somebody else has taken over the source. No backup is listed then, unless it was putting the manifest itself that failed: in that case the backup may
     /// be listed, and if so it is complete.
     pub fn commit(mut self, facts: CommitFacts) -> Result<Committed, Error> {
         self.stop();
@@ -138,6 +138,9 @@ impl BackupWriter {
         let sealed = manifest.seal(&repository.keyring, salt).map_err(pack::seal("the manifest"))?;
         let manifest_sha256 = Sha256(sealed.id.0);
         let place = storage_key(&ObjectKey::Manifest(self.id.clone()))?;
+        if let Some(token) = &self.lease {
+            Repository { inner: Arc::clone(repository) }.require_lease(token)?;
+        }
         self.intent.require()?;
         repository.store.put(&place, &sealed.bytes)?;
         if let Err(error) = self.intent.require() {

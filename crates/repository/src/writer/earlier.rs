@@ -29,6 +29,8 @@ pub(super) struct EarlierCluster {
     spans: HashMap<ClusterPath, Span>,
     pub(super) record: PhysicalRecord,
     pub(super) files: Vec<FileRecord>,
+    /// Whether its regions can be taken over without being read from the cluster.
+    pub(super) serves_unread: bool,
 }
 
 impl EarlierCluster {
@@ -48,7 +50,12 @@ impl EarlierCluster {
             }
             first += regions;
         }
-        Self { source, lists, spans, record, files }
+        Self { source, lists, spans, record, files, serves_unread: true }
+    }
+
+    /// Says whether its regions can be taken over without being read from the cluster.
+    pub(super) fn with_unread(self, serves_unread: bool) -> Self {
+        Self { serves_unread, ..self }
     }
 
     /// The regions of the file at `path`.

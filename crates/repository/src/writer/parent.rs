@@ -84,12 +84,14 @@ impl Liveness {
 }
 
 impl Parent {
-    /// Reads the lists of the backup that `manifest` describes. `there` holds the packs that are in the store now.
+    /// Reads the lists of the backup that `manifest` describes. `there` holds the packs that are in the store now. `is_good` says
+    /// that nothing bad is known of it, so that regions can be taken over unread.
     pub(super) fn open(
         manifest: &Manifest,
         records: &Arc<Records>,
         there: &HashMap<PackId, u64>,
         files: Vec<FileRecord>,
+        is_good: bool,
     ) -> Self {
         let mut liveness = Liveness::default();
         let mut problems = Vec::new();
@@ -132,7 +134,8 @@ impl Parent {
         if let Some(record) = &manifest.physical {
             let region_bytes = records.repository.head.chunking.region_bytes;
             let source = Arc::clone(&parent.source);
-            parent.cluster = Some(EarlierCluster::new(source, regions, record.clone(), files, region_bytes));
+            let cluster = EarlierCluster::new(source, regions, record.clone(), files, region_bytes);
+            parent.cluster = Some(cluster.with_unread(is_good));
         }
         parent
     }

@@ -83,7 +83,7 @@ impl<'a> RegionWriter<'a> {
     /// When the backup has failed.
     pub fn earlier(&mut self, file: u32, region: u32, bytes: &mut Vec<u8>) -> Result<bool, Error> {
         self.check()?;
-        let Some(entry) = self.earlier_entry(file, region) else { return Ok(false) };
+        let Some(entry) = self.unread_entry(file, region) else { return Ok(false) };
         let records = &self.shared.records;
         // What cannot be read is as good as not there: whoever asks then reads the region from the cluster.
         let plain = match &entry.base {
@@ -103,7 +103,7 @@ impl<'a> RegionWriter<'a> {
     /// When the backup has failed.
     pub fn keep(&mut self, file: u32, region: u32) -> Result<bool, Error> {
         self.check()?;
-        let Some(entry) = self.earlier_entry(file, region) else { return Ok(false) };
+        let Some(entry) = self.unread_entry(file, region) else { return Ok(false) };
         match self.shared.reuse_entry(&entry) {
             Some(kept) => self.insert(file, region, kept).map(|()| true),
             None => Ok(false),
@@ -143,6 +143,11 @@ impl<'a> RegionWriter<'a> {
     fn earlier_entry(&mut self, file: u32, region: u32) -> Option<ListEntry> {
         let span = self.enter(file);
         self.cluster.earlier_entry(span, region)
+    }
+
+    /// The entry of a region whose bytes may be taken for those of the cluster.
+    fn unread_entry(&mut self, file: u32, region: u32) -> Option<ListEntry> {
+        if self.cluster.serves_unread() { self.earlier_entry(file, region) } else { None }
     }
 
     /// The places of an earlier chunk, if it is the chunk `id` and may be used again.

@@ -174,6 +174,7 @@ fn regions_may_be_kept_unread_or_patched() {
     let writer = repository.begin(ledger::id(1), "books", Kind::Physical, WriteOptions::default()).unwrap();
     let cluster = writer.cluster().unwrap();
     assert_eq!(cluster.earlier().unwrap().0, &record());
+    assert!(cluster.serves_unread());
     let (name, bytes) = ("base/5/1260", &files["base/5/1260"]);
     let file = cluster.file(&path(name), 0o600).unwrap();
     let mut worker = cluster.worker().unwrap();

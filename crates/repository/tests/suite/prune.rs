@@ -1,9 +1,10 @@
 //! Pruning, by a clock of our own.
 
 mod damage;
+mod holds;
 mod interruption;
 mod order;
 mod race;
-mod scene;
+pub(crate) mod scene;
 mod writers;
 mod year;

@@ -42,16 +42,28 @@ fn uses(manifest: &Manifest, pack: PackId) -> bool {
 
 /// Records a verification of `hour` that found these objects damaged, or nothing.
 fn record(repository: &Repository, committed: &Committed, hour: i64, objects: &[String]) {
+    let problems: Vec<_> = objects.iter().map(|object| ("object.changed", object.as_str())).collect();
+    record_as(repository, committed, hour, Level::Contents, &problems);
+}
+
+/// The same with the codes of the problems.
+fn record_as(
+    repository: &Repository,
+    committed: &Committed,
+    hour: i64,
+    level: Level,
+    problems: &[(&str, &str)],
+) {
     let mut proof = proof_of(committed);
-    proof.level = Level::Contents;
+    proof.level = level;
     proof.at = now() + jiff::SignedDuration::from_hours(hour);
-    proof.outcome = if objects.is_empty() { Outcome::Sound } else { Outcome::Failed };
-    let problem = |object: &String| ProblemRecord {
-        code: "object.changed".into(),
-        object: object.clone(),
+    proof.outcome = if problems.is_empty() { Outcome::Sound } else { Outcome::Failed };
+    let problem = |(code, object): &(&str, &str)| ProblemRecord {
+        code: (*code).to_owned(),
+        object: (*object).to_owned(),
         message: "its bytes are not those that were written".into(),
     };
-    proof.problems = objects.iter().map(problem).collect();
+    proof.problems = problems.iter().map(problem).collect();
     repository.write_proof(&proof, [1, 2, 3]).unwrap();
 }
 
@@ -133,23 +145,76 @@ fn where_all_have_failed_the_newest_serves_without_what_is_damaged() {
     assert!(!uses(&third.manifest, pack) && third.manifest.reused_bytes > 2 << 20);
 }
 
+/// A backup of a cluster of one file.
+fn take_cluster(repository: &Repository, day: u32) -> Committed {
+    let writer = repository.begin(id(day), "books", Kind::Physical, stored()).unwrap();
+    let cluster = writer.cluster().unwrap();
+    let file = cluster.file(&"base/5/1259".parse().unwrap(), 0o600).unwrap();
+    let mut worker = cluster.worker().unwrap();
+    for (number, region) in (0..).zip(noise(1, 2 << 20).chunks(cluster.region_bytes() as usize)) {
+        worker.store(file, number, &mut region.to_vec(), &mut |_| false).unwrap();
+    }
+    worker.finish().unwrap();
+    cluster.finish_file(file, 2 << 20);
+    cluster.finish().unwrap();
+    let physical = Some(crate::cluster::record());
+    writer.commit(CommitFacts { logical: None, physical, ..ledger::facts(vec![]) }).unwrap()
+}
+
+/// Whether the next backup of the cluster may take over regions unread.
+fn serves_unread(repository: &Repository) -> bool {
+    let writer = repository.begin(id(99), "books", Kind::Physical, stored()).unwrap();
+    let cluster = writer.cluster().unwrap();
+    let file = cluster.file(&"base/5/1259".parse().unwrap(), 0o600).unwrap();
+    let mut worker = cluster.worker().unwrap();
+    let kept = worker.keep(file, 0).unwrap();
+    assert_eq!(kept, cluster.serves_unread());
+    assert_eq!(kept, worker.earlier(file, 1, &mut Vec::new()).unwrap());
+    assert!(cluster.earlier().is_some(), "its bad pages are known in any case");
+    kept
+}
+
+#[test]
+fn a_cluster_that_was_damaged_already_is_not_stored_in_full_each_time() {
+    let (_store, repository) = in_memory();
+    let damaged = [("page.bad", "base/5/1259"), ("index.damaged", "books public.entry_pkey")];
+    let first = take_cluster(&repository, 0);
+    assert!(serves_unread(&repository));
+    record_as(&repository, &first, 1, Level::Restore, &damaged);
+    assert!(!serves_unread(&repository), "equal regions are used again, and no others");
+    let second = take_cluster(&repository, 1);
+    assert_eq!(second.manifest.parent, Some(id(0)));
+    assert!(second.manifest.stored_bytes < NEXT_TO_NOTHING, "{}", second.manifest.stored_bytes);
+    record_as(&repository, &second, 2, Level::Restore, &damaged);
+    assert_eq!(take_cluster(&repository, 2).manifest.parent, Some(id(1)));
+    assert!(serves_unread(&repository), "the newest is not known to be bad");
+
+    // Damage of the repository, or anything that is not known to be the cluster's.
+    for other in [("object.changed", "packs/x"), ("recovery.failed", "x"), ("news", "x")] {
+        let (_store, repository) = in_memory();
+        let first = take_cluster(&repository, 0);
+        record_as(&repository, &first, 1, Level::Restore, &[damaged[0], other]);
+        assert_eq!(take_cluster(&repository, 1).manifest.parent, None, "{other:?}");
+    }
+    // A restore that was not tried says nothing of the chunks, and neither does one with more problems than are named.
+    for (level, count) in [(Level::Contents, 1), (Level::Restore, MAX_PROBLEMS)] {
+        let (_store, repository) = in_memory();
+        let first = take_cluster(&repository, 0);
+        record_as(&repository, &first, 1, level, &vec![damaged[0]; count]);
+        assert_eq!(take_cluster(&repository, 1).manifest.parent, None, "{level}");
+    }
+    // Its chunks are known to be damaged by another verification.
+    let (_store, repository) = in_memory();
+    let (first, second) = (take_cluster(&repository, 0), take_cluster(&repository, 1));
+    record(&repository, &first, 1, &[key(largest(&first.manifest))]);
+    record_as(&repository, &second, 1, Level::Restore, &damaged);
+    assert_eq!(take_cluster(&repository, 2).manifest.parent, None);
+}
+
 #[test]
 fn what_is_taken_over_unread_comes_from_a_backup_that_is_good_in_every_part() {
     let (_store, repository) = in_memory();
-    let take = |day| {
-        let writer = repository.begin(id(day), "books", Kind::Physical, stored()).unwrap();
-        let cluster = writer.cluster().unwrap();
-        let file = cluster.file(&"base/5/1259".parse().unwrap(), 0o600).unwrap();
-        let mut worker = cluster.worker().unwrap();
-        for (number, region) in (0..).zip(noise(1, 2 << 20).chunks(cluster.region_bytes() as usize)) {
-            worker.store(file, number, &mut region.to_vec(), &mut |_| false).unwrap();
-        }
-        worker.finish().unwrap();
-        cluster.finish_file(file, 2 << 20);
-        cluster.finish().unwrap();
-        let physical = Some(crate::cluster::record());
-        writer.commit(CommitFacts { logical: None, physical, ..ledger::facts(vec![]) }).unwrap()
-    };
+    let take = |day| take_cluster(&repository, day);
     let (first, second) = (take(0), take(1));
     assert_eq!(second.manifest.parent, Some(id(0)));
     record(&repository, &second, 1, &["base/5/1259".to_owned()]);

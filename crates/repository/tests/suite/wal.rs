@@ -285,22 +285,52 @@ impl Store for Vanishing {
 
 #[test]
 fn pieces_that_go_while_they_are_read_are_no_damage() {
-    let bytes = wal(1, 3, SIZE, 0);
+    let (name, bytes) = (segment(1, 3), wal(1, 3, SIZE, 0));
     for joins in [false, true] {
-        for read in 0..2 {
-            let (memory, _) = in_memory();
-            let store = Arc::new(Vanishing(memory, AtomicUsize::new(read)));
-            let archive = Repository::open(store, &holder()).unwrap().wal(SYSTEM);
-            let name = segment(1, 3);
-            archive.put_piece(name, SIZE, 0, &bytes[..9000], now()).unwrap();
-            archive.put_piece(name, SIZE, 9000, &bytes[9000..20_000], now()).unwrap();
-            if joins {
-                assert!(archive.join_pieces(name).unwrap().is_none());
-            } else {
-                assert_eq!(archive.unfinished(name).unwrap(), None);
-            }
+        // The third read is that of the piece at 9000, whose bytes another one has.
+        let (memory, _) = in_memory();
+        let store = Arc::new(Vanishing(memory, AtomicUsize::new(2)));
+        let archive = Repository::open(store, &holder()).unwrap().wal(SYSTEM);
+        for (offset, end) in [(0, 9000), (8990, 20_000), (9000, 15_000)] {
+            let piece = &bytes[offset as usize..end];
+            archive.put_piece(name, SIZE, offset, piece, now()).unwrap();
         }
+        if joins {
+            assert!(archive.join_pieces(name).unwrap().unwrap().1 == bytes[..20_000]);
+        } else {
+            assert_eq!(archive.unfinished(name).unwrap().unwrap().bytes, 20_000);
+        }
+        let catalogue = archive.catalogue().unwrap();
+        assert_eq!(catalogue.timelines[&timeline(1)].pieces[&name], [0, 8990].into());
     }
+}
+
+#[test]
+fn pieces_are_merged_into_one_that_has_their_bytes() {
+    let (recording, archive) = counted();
+    let (name, bytes) = (segment(1, 3), wal(1, 3, SIZE, 0));
+    let put = |offset: u32, end: usize| {
+        archive.put_piece(name, SIZE, offset, &bytes[offset as usize..end], now()).unwrap();
+    };
+    for (offset, end) in [(0, 9000), (9000, 10_000), (10_000, 11_000), (11_000, 13_000)] {
+        put(offset, end);
+    }
+    recording.take();
+    // The last piece ends behind it, and stays.
+    assert_eq!(archive.merge_pieces(name, SIZE, 8999, &bytes[8999..12_000], now()).unwrap(), 2);
+    let calls = recording.take();
+    assert_eq!((calls.count(Operation::Put), calls.count(Operation::Delete)), (1, 2));
+    let first_delete = calls.0.iter().position(|call| call.operation == Operation::Delete);
+    assert!(calls.0.iter().position(|call| call.operation == Operation::Put) < first_delete);
+    let offsets = || archive.catalogue().unwrap().timelines[&timeline(1)].pieces[&name].clone();
+    assert_eq!(offsets(), [0, 8999, 11_000].into());
+    assert!(archive.join_pieces(name).unwrap().unwrap().1 == bytes[..13_000]);
+    // A piece that cannot be stored costs none.
+    put(13_000, 14_000);
+    let taken = archive.merge_pieces(name, SIZE, 8999, &bytes[8999..14_000], now());
+    assert!(matches!(taken, Err(Error::WalDiffers { .. })), "{taken:?}");
+    assert_eq!(offsets(), [0, 8999, 11_000, 13_000].into());
+    assert!(archive.join_pieces(name).unwrap().unwrap().1 == bytes[..14_000]);
 }
 
 #[test]

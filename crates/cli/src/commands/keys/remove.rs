@@ -1,6 +1,6 @@
 //! `keys remove`: a key's access taken away.
 
-use repository::{KeySummary, Removal, Repository, SlotId};
+use repository::{KeyRemoval, KeySummary, Repository, SlotId};
 use serde::Serialize;
 
 use super::{damaged, given, name};
@@ -32,7 +32,7 @@ pub(super) fn run(args: &KeysRemoveArgs, session: Session) -> Result<Answer, Fai
         Some(path) => given(path, "--through", &settings)?,
         None => settings.key.require(&settings.environment)?,
     };
-    let removal = repository.plan_removal(wanted, &opening::holder(&through))?;
+    let removal = repository.plan_key_removal(wanted, &opening::holder(&through))?;
     if removal.key.in_use && !args.force {
         let message = format!("key {} is the one in use", name(&removal.key));
         return Err(Failure::new(Code::KeyInUse, message));
@@ -72,7 +72,7 @@ fn wanted(repository: &Repository, digits: &str) -> Result<SlotId, Failure> {
     }
 }
 
-fn words(removal: &Removal, slots: u64, dry_run: bool) -> String {
+fn words(removal: &KeyRemoval, slots: u64, dry_run: bool) -> String {
     let verb = if dry_run { "would be" } else { "was" };
     let mut text = format!(
         "Key {} {verb} removed, with {}; {} tried with key {} first.\n",

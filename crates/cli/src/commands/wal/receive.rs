@@ -39,10 +39,11 @@ struct Body {
 
 pub(in crate::commands) fn run(args: &WalReceiveArgs, session: Session) -> Result<Answer, Failure> {
     let started = Instant::now();
-    let screen = session.screen;
+    let (screen, noted) = (session.screen, session.noted.clone());
     let settings = session.settings()?;
     let source = settings.source(args.source.as_deref())?;
     let name = source.name.unwrap_or_else(|| DEFAULT_SOURCE.to_owned());
+    noted.note(|facts| facts.source = Some(name.clone()));
     let mut connection = connection::parse(&settings.environment, &source.url, &source.origin)?;
     if let Some(name) = &args.application_name {
         connection = connection.with_application_name(name);
@@ -61,6 +62,7 @@ pub(in crate::commands) fn run(args: &WalReceiveArgs, session: Session) -> Resul
     surroundings.reporter.finish();
     // It ends because somebody asked it to; an error is one all the same.
     let report = received.map_err(Failure::from)?;
+    noted.note(|facts| facts.plain_bytes = Some(report.received_bytes));
     let warnings = surroundings.reporter.take_warnings();
     let body = Body {
         source: name,

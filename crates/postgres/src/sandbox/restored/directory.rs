@@ -48,6 +48,7 @@ impl RestoredDirectory {
         let files = Files::create(parent, &owner)?;
         let place = Self { files, owner };
         place.owner.make_directory(&place.data())?;
+        place.owner.make_directory(&place.tablespaces())?;
         Ok(place)
     }
 
@@ -58,7 +59,11 @@ impl RestoredDirectory {
 
     /// Where the files of a tablespace belong. A restore may as well leave them in `pg_tblspc/<oid>` of the data directory.
     pub fn tablespace(&self, oid: u32) -> PathBuf {
-        self.files.base.join("tablespaces").join(oid.to_string())
+        self.tablespaces().join(oid.to_string())
+    }
+
+    fn tablespaces(&self) -> PathBuf {
+        self.files.base.join("tablespaces")
     }
 
     /// Starts a server of the same major version on what was restored, and lets it recover. When this returns, recovery has ended
@@ -82,7 +87,7 @@ impl RestoredDirectory {
                 Ok(server) => break server,
                 Err(error) => match preload::take_missing(&error, &mut libraries) {
                     Some(library) => left_out.push(library),
-                    None => return Err(failed_to_start(error)),
+                    None => return Err(failed_to_start(&self.files.base, error)),
                 },
             }
         };
@@ -109,8 +114,7 @@ impl RestoredDirectory {
                 }
                 add(&mut map, &name, &place);
             } else if metadata.is_dir() {
-                let place = self.files.base.join("tablespaces").join(&name);
-                self.owner.make_directory(&self.files.base.join("tablespaces"))?;
+                let place = self.tablespaces().join(&name);
                 let moved = fs::rename(&link, &place).and_then(|()| symlink(&place, &link));
                 moved.map_err(|source| SandboxError::io("moving", &link, source))?;
                 self.owner.take_tree(&link)?;
@@ -214,10 +218,21 @@ fn check_label(data: &Path, wanted: Lsn) -> Result<(), RestoredError> {
     if found == wanted { Ok(()) } else { Err(RestoredError::Label { found, wanted }) }
 }
 
-fn failed_to_start(error: SandboxError) -> RestoredError {
+fn failed_to_start(base: &Path, error: SandboxError) -> RestoredError {
     match error {
-        SandboxError::Exited { log, .. } => RestoredError::Ended { log },
+        SandboxError::Exited { log, .. } => ended(base, log),
         other => other.into(),
+    }
+}
+
+/// Why a server ended by itself.
+pub(super) fn ended(base: &Path, log: String) -> RestoredError {
+    let links = fs::read_dir(base.join("data").join(LINKS)).into_iter().flatten().filter_map(Result::ok);
+    let mut targets = links.filter_map(|link| fs::read_link(link.path()).ok());
+    if log.contains("for Tablespace/CREATE") || targets.any(|target| !target.starts_with(base)) {
+        RestoredError::NewTablespace { log }
+    } else {
+        RestoredError::Ended { log }
     }
 }
 

@@ -78,6 +78,14 @@ pub enum RestoredError {
         /// What its log says of it.
         log: String,
     },
+    /// Replay makes a tablespace where the original cluster has it, and nothing outside of the sandbox is writable.
+    #[error(
+        "a tablespace was made while the backup was taken, and replay cannot make it in a sandbox: {log}"
+    )]
+    NewTablespace {
+        /// What the log of the server says of it.
+        log: String,
+    },
     /// Recovery ended or paused too early.
     #[error("recovery stopped at {replayed}, before {wanted}: {log}")]
     NotReached {

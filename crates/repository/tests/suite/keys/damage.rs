@@ -80,7 +80,7 @@ fn damage_to_the_slot_of_another_holder_is_seen_without_its_key() {
             "{damage:?}: {concerns:?}"
         );
         // It does not count as a key that opens the repository.
-        let own = repository.plan_removal(repository.key_id(), &other_key());
+        let own = repository.plan_key_removal(repository.key_id(), &other_key());
         assert!(matches!(own, Err(KeyError::LastKey { .. })), "{damage:?}: {own:?}");
     }
 }

@@ -54,20 +54,22 @@ fn a_second_holder_reads_and_writes_everything() {
 fn a_key_is_removed_only_while_another_is_shown_to_open_everything() {
     let (memory, repository) = scene();
     let own = repository.key_id();
-    assert!(matches!(repository.plan_removal(own, &holder()), Err(KeyError::LastKey { key }) if key == own));
+    assert!(
+        matches!(repository.plan_key_removal(own, &holder()), Err(KeyError::LastKey { key }) if key == own)
+    );
     let unknown = other_key().slot_id(repository.id(), 1);
     assert!(matches!(
-        repository.plan_removal(unknown, &holder()),
+        repository.plan_key_removal(unknown, &holder()),
         Err(KeyError::NoSuchKey { wanted }) if wanted == unknown
     ));
     let added = repository.add_key(&other_key(), None, noon(3), &random()).unwrap().key;
-    assert!(matches!(repository.plan_removal(own, &holder()), Err(KeyError::InUse { .. })));
-    let wrong = repository.plan_removal(own, &new_key());
+    assert!(matches!(repository.plan_key_removal(own, &holder()), Err(KeyError::InUse { .. })));
+    let wrong = repository.plan_key_removal(own, &new_key());
     assert!(matches!(wrong, Err(KeyError::Open(OpenError::WrongKey { .. }))), "{wrong:?}");
 
     // A plan removes nothing.
     let before = names(&memory, "");
-    let removal = repository.plan_removal(added, &holder()).unwrap();
+    let removal = repository.plan_key_removal(added, &holder()).unwrap();
     assert_eq!((removal.through, removal.backups, names(&memory, "")), (own, 2, before));
     repository.record_key_check(noon(3), [1, 2, 3]).unwrap();
     assert_eq!(repository.remove_key(&removal).unwrap(), 1);
@@ -77,7 +79,7 @@ fn a_key_is_removed_only_while_another_is_shown_to_open_everything() {
 
     // The one in use, proven through the other.
     repository.add_key(&other_key(), None, noon(3), &random()).unwrap();
-    let removal = repository.plan_removal(own, &other_key()).unwrap();
+    let removal = repository.plan_key_removal(own, &other_key()).unwrap();
     repository.remove_key(&removal).unwrap();
     assert!(matches!(open(memory.clone(), &holder()), Err(OpenError::WrongKey { .. })));
     assert_eq!(keys(&open(memory.clone(), &other_key()).unwrap()).len(), 1);
@@ -95,7 +97,7 @@ fn a_removal_takes_all_epochs_of_a_key_and_nothing_else() {
     let other = keys(&repository).into_iter().find(|key| !key.in_use).unwrap();
     assert_eq!((epochs(&other), other.created_at), (vec![1, 2], Some(noon(3))));
     // Any of its slots names it.
-    let removal = repository.plan_removal(other.slots[1].id, &new_key()).unwrap();
+    let removal = repository.plan_key_removal(other.slots[1].id, &new_key()).unwrap();
     assert_eq!(repository.remove_key(&removal).unwrap(), 2);
     assert_eq!(names(&memory, "keys/").len(), 4, "two slots with their notes");
     all_are_readable(&open(memory, &new_key()).unwrap(), &[0, 1]);
@@ -108,7 +110,7 @@ fn a_key_that_reads_less_than_the_one_in_use_lets_nothing_go() {
     // What nobody can read holds up nothing, but is said.
     memory.delete(&Key::new(format!("{}.manifest", id(0))).unwrap()).unwrap();
     memory.put(&Key::new(format!("{}.manifest", id(0))).unwrap(), b"something else").unwrap();
-    let removal = repository.plan_removal(added, &holder()).unwrap();
+    let removal = repository.plan_key_removal(added, &holder()).unwrap();
     assert_eq!((removal.backups, removal.damaged.len()), (2, 1));
 }
 
@@ -125,7 +127,7 @@ fn a_note_decides_nothing() {
     memory.put(&note(id_of_nobody()), b"{}").unwrap();
     let found = keys(&repository);
     assert_eq!(found.iter().map(|key| key.id).collect::<Vec<_>>(), [own, added]);
-    let removal = repository.plan_removal(added, &holder()).unwrap();
+    let removal = repository.plan_key_removal(added, &holder()).unwrap();
     assert_eq!(removal.key.slots.len(), 1);
     repository.remove_key(&removal).unwrap();
     open(memory, &holder()).unwrap();
@@ -180,9 +182,6 @@ fn giving_access_takes_a_named_number_of_calls() {
     repository.add_key(&other_key(), None, noon(3), &random()).unwrap();
     let calls = recording.take();
     let puts = calls.keys(Operation::Put);
-    assert!(
-        matches!(puts[..], [note, slot] if note.ends_with(".json") && slot.ends_with(".slot")),
-        "{puts:?}"
-    );
+    assert!(matches!(puts[..], [note, slot] if note.contains(".json") && slot.contains(".slot")), "{puts:?}");
     assert!(calls.0.len() < 60, "{}", calls.0.len());
 }

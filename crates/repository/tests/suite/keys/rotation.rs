@@ -90,11 +90,11 @@ fn prune_works_on_backups_of_several_epochs() {
     let opened = open(memory.clone(), &new_key()).unwrap();
     take(&opened, 2);
     take(&opened, 3);
-    let policy = RetentionPolicy { days: 1, wal_days: 1 };
+    let policy = RetentionPolicy { days: 1, wal_days: 1, ..RetentionPolicy::default() }.into();
     let kept = chronavault_repository::TRASH_KEPT;
     let later = noon(40);
     // All are old; the newest stays, which was made of chunks of the first.
-    let plan = opened.plan_prune(policy, kept, later).unwrap();
+    let plan = opened.plan_prune(&policy, kept, later).unwrap();
     assert_eq!(plan.going().count(), 3);
     opened.prune(&plan, [1, 2, 3], &|_| std::ops::ControlFlow::Continue(())).unwrap();
     all_are_readable(&opened, &[3]);
@@ -178,7 +178,7 @@ fn two_rotations_do_not_get_into_each_others_way() {
         "{refused:?}"
     );
     // It can be given up.
-    let removal = repository.plan_removal(killed, &holder()).unwrap();
+    let removal = repository.plan_key_removal(killed, &holder()).unwrap();
     assert_eq!(repository.remove_key(&removal).unwrap(), 2);
     assert_eq!(names(&memory, "keys/").len() + names(&memory, "intents/").len(), 1);
     another().unwrap();

@@ -36,9 +36,9 @@ fn no_pack_goes_while_a_manifest_cannot_be_read() {
         let needed = repository.manifest(&id(damaged, 1)).unwrap().packs;
         flip(&memory, name.as_str());
         let packs = memory.list("packs/").unwrap();
-        let plan = repository.plan_prune(policy(2, 2), TRASH_KEPT, noon(4)).unwrap();
+        let plan = repository.plan_prune(&policy(2, 2), TRASH_KEPT, noon(4)).unwrap();
         assert_eq!(plan.damaged.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(), [id(damaged, 1)]);
-        let report = prune(&repository, policy(2, 2), noon(4));
+        let report = prune(&repository, &policy(2, 2), noon(4));
         assert!(!report.backups.is_empty() && !report.backups.contains(&id(damaged, 1)), "{damaged}");
         assert_eq!(report.packs_left, Some(PacksLeft::Damaged(id(damaged, 1))), "{damaged}");
         assert_eq!(memory.list("packs/").unwrap(), packs, "{damaged}");
@@ -50,7 +50,7 @@ fn no_pack_goes_while_a_manifest_cannot_be_read() {
         memory.put(&key(name.as_str()), &manifest).unwrap();
         assert!(all_are_whole(&memory, &repository).contains(&id(damaged, 1)) && !needed.is_empty());
         assert_eq!(ledger::problems(&repository, &id(damaged, 1)), []);
-        prune(&repository, policy(2, 2), noon(4));
+        prune(&repository, &policy(2, 2), noon(4));
         assert_eq!((all_are_whole(&memory, &repository).len(), unnamed(&memory, &repository)), (1, 0));
     }
 }
@@ -74,13 +74,13 @@ fn what_is_known_of_a_damaged_pack_is_kept_while_somebody_needs_it() {
     proof.at = noon(0) - jiff::SignedDuration::from_hours(1);
     repository.write_proof(&proof, [1, 2, 3]).unwrap();
 
-    let report = prune(&repository, policy(1, 1), noon(2));
+    let report = prune(&repository, &policy(1, 1), noon(2));
     assert_eq!(report.backups, [id(0, 1)]);
     assert_eq!(keys(&memory, "proofs/").len(), 1, "of those that say so the one that counts");
     let third = logical(&repository, 2);
     assert!(third.manifest.packs.iter().all(|other| other.sha256 != pack), "it is not handed on");
     // When nobody needs the pack any more, nobody needs to know.
-    let report = prune(&repository, policy(1, 1), noon(4));
+    let report = prune(&repository, &policy(1, 1), noon(4));
     assert_eq!((report.backups, keys(&memory, "proofs/")), (vec![id(1, 1)], vec![]));
     assert!(!keys(&memory, "packs/").contains(&name));
 }
@@ -94,9 +94,9 @@ fn what_is_left_of_backups_that_are_gone_goes() {
     // A damaged proof is one that says nothing.
     let proof = keys(&memory, &format!("proofs/{}/", id(0, 1)))[0].clone();
     flip(&memory, proof);
-    let plan = repository.plan_prune(policy(10, 10), TRASH_KEPT, noon(4)).unwrap();
+    let plan = repository.plan_prune(&policy(10, 10), TRASH_KEPT, noon(4)).unwrap();
     assert_eq!((plan.going().count(), plan.leftovers.number()), (0, 4));
-    prune(&repository, policy(10, 10), noon(4));
+    prune(&repository, &policy(10, 10), noon(4));
     for day in [0, 1] {
         let of_day = |key: &String| !key.starts_with("trash/") && key.contains(id(day, 1).as_str());
         assert!(!keys(&memory, "").iter().any(of_day));
@@ -118,16 +118,16 @@ fn a_damaged_history_holds_up_the_wal_of_its_cluster() {
     let name = "wal/77/00000002/00000002.history.wal";
     let whole = memory.get(&key(name), 1 << 20).unwrap();
     flip(&memory, name);
-    let report = prune(&repository, policy(2, 2), noon(4));
+    let report = prune(&repository, &policy(2, 2), noon(4));
     assert_eq!((report.backups.len(), report.wal.objects), (2, 0));
-    let plan = repository.plan_prune(policy(2, 2), TRASH_KEPT, noon(4)).unwrap();
+    let plan = repository.plan_prune(&policy(2, 2), TRASH_KEPT, noon(4)).unwrap();
     assert!(plan.wal.iter().all(|wal| wal.fate == WalFate::Stays(WalKept::HistoryDamaged)));
     memory.delete(&key(name)).unwrap();
     memory.put(&key(name), &whole).unwrap();
-    assert_eq!(prune(&repository, policy(2, 2), noon(4)).wal.objects, 4);
+    assert_eq!(prune(&repository, &policy(2, 2), noon(4)).wal.objects, 4);
     assert_eq!(archived(&repository, 1), [4, 5, 6, 7]);
 
     // A damaged segment is WAL like any other: it goes when it is its turn, and holds up nothing.
     flip(&memory, "wal/77/00000001/000000010000000000000007.wal");
-    assert_eq!(prune(&repository, policy(1, 1), noon(4)).wal.objects, 2);
+    assert_eq!(prune(&repository, &policy(1, 1), noon(4)).wal.objects, 2);
 }

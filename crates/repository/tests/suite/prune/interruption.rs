@@ -54,10 +54,10 @@ fn survives(store: &MemoryStore, expected: &BTreeSet<String>, when: &str) {
     let segments = archived(&repository, 1);
     assert!(segments.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{when}: {segments:?}");
     assert!(segments[0] <= 4 && segments.last() == Some(&11), "{when}: {segments:?}");
-    let report = prune(&repository, policy(4, 4), noon(NOW));
+    let report = prune(&repository, &policy(4, 4), noon(NOW));
     assert_eq!((&without_trash(store), report.packs_left), (expected, None), "{when}");
     assert_eq!(unnamed(store, &repository), 0, "{when}");
-    assert!(repository.plan_prune(policy(4, 4), TRASH_KEPT, noon(NOW)).unwrap().is_nothing(), "{when}");
+    assert!(repository.plan_prune(&policy(4, 4), TRASH_KEPT, noon(NOW)).unwrap().is_nothing(), "{when}");
     assert!(!keys(store, "trash/").iter().any(|key| key.starts_with("trash/2026-11-20")), "{when}");
     for id in all_are_whole(store, &repository) {
         assert_eq!(ledger::problems(&repository, &id), [], "{when}");
@@ -68,7 +68,7 @@ fn survives(store: &MemoryStore, expected: &BTreeSet<String>, when: &str) {
 fn expected(original: &MemoryStore) -> BTreeSet<String> {
     let store = MemoryStore::new();
     copy(original, &store).unwrap();
-    prune(&open(store.clone()), policy(4, 4), noon(NOW));
+    prune(&open(store.clone()), &policy(4, 4), noon(NOW));
     without_trash(&store)
 }
 
@@ -97,7 +97,7 @@ fn an_interrupted_prune_is_completed_by_the_next() {
                     store.clone(),
                     [Fault::new(operation, nth + opening(operation), effect).forever()],
                 );
-                let result = try_prune(&open(faulty), policy(4, 4), noon(NOW));
+                let result = try_prune(&open(faulty), &policy(4, 4), noon(NOW));
                 let is_done = result.is_ok();
                 survives(&store, &expected, &format!("{operation:?} {nth}, {effect:?}"));
                 // That an intent could not be taken away is found out by nobody.
@@ -132,7 +132,7 @@ fn a_prune_that_is_killed_at_any_call_leaves_only_whole_backups() {
         let gate = Arc::new(Gate::new(store, at, move || copy(&from, &to).unwrap()));
         prune(
             &Repository::open(Arc::clone(&gate) as Arc<dyn Store>, &holder()).unwrap(),
-            policy(4, 4),
+            &policy(4, 4),
             noon(NOW),
         );
         if !gate.was_reached() {
@@ -147,12 +147,12 @@ fn a_prune_that_is_killed_at_any_call_leaves_only_whole_backups() {
 fn a_prune_can_be_stopped_between_any_two_objects() {
     let original = scene();
     let expected = expected(&original);
-    let total = open(original.clone()).plan_prune(policy(4, 4), TRASH_KEPT, noon(NOW)).unwrap().objects();
+    let total = open(original.clone()).plan_prune(&policy(4, 4), TRASH_KEPT, noon(NOW)).unwrap().objects();
     for stop in 0..total {
         let store = MemoryStore::new();
         copy(&original, &store).unwrap();
         let repository = open(store.clone());
-        let plan = repository.plan_prune(policy(4, 4), TRASH_KEPT, noon(NOW)).unwrap();
+        let plan = repository.plan_prune(&policy(4, 4), TRASH_KEPT, noon(NOW)).unwrap();
         let seen = AtomicU64::new(0);
         let result = repository.prune(&plan, [7, 7, 7], &|progress| {
             assert_eq!((progress.done, progress.total), (seen.fetch_add(1, Ordering::Relaxed), total));

@@ -46,7 +46,7 @@ fn deleting_goes_in_the_reverse_order_of_writing() {
     let (memory, _) = scene();
     let recording = Arc::new(Recording::new(memory.clone()));
     let repository = Repository::open(Arc::clone(&recording) as Arc<dyn Store>, &holder()).unwrap();
-    let plan = repository.plan_prune(policy(5, 5), TRASH_KEPT, noon(9)).unwrap();
+    let plan = repository.plan_prune(&policy(5, 5), TRASH_KEPT, noon(9)).unwrap();
     recording.take();
     let report = repository.prune(&plan, [7, 7, 7], &|_| go_on_pruning()).unwrap();
     let calls = recording.take();
@@ -114,9 +114,9 @@ fn go_on_pruning() -> std::ops::ControlFlow<()> {
 fn what_stays_is_whole_and_what_goes_lies_in_the_trash() {
     let (memory, repository) = scene();
     let before = memory.list("").unwrap();
-    let plan = repository.plan_prune(policy(5, 5), TRASH_KEPT, noon(9)).unwrap();
+    let plan = repository.plan_prune(&policy(5, 5), TRASH_KEPT, noon(9)).unwrap();
     assert_eq!(memory.list("").unwrap(), before, "a plan changes nothing");
-    let report = prune(&repository, policy(5, 5), noon(9));
+    let report = prune(&repository, &policy(5, 5), noon(9));
 
     let planned = plan.packs.objects.bytes() + plan.wal.iter().map(|wal| wal.objects.bytes()).sum::<u64>();
     assert_eq!(report.packs.bytes + report.wal.bytes, planned);
@@ -150,14 +150,14 @@ fn what_stays_is_whole_and_what_goes_lies_in_the_trash() {
 #[test]
 fn a_second_prune_finds_nothing_and_writes_nothing() {
     let (memory, repository) = scene();
-    prune(&repository, policy(5, 5), noon(9));
+    prune(&repository, &policy(5, 5), noon(9));
     let recording = Arc::new(Recording::new(memory));
     let repository = Repository::open(Arc::clone(&recording) as Arc<dyn Store>, &holder()).unwrap();
     recording.take();
-    let plan = repository.plan_prune(policy(5, 5), TRASH_KEPT, noon(9)).unwrap();
+    let plan = repository.plan_prune(&policy(5, 5), TRASH_KEPT, noon(9)).unwrap();
     let calls = recording.take();
     assert!(plan.is_nothing());
-    let lists = ["packs/", "intents/", "backup-", "proofs/", "backup-", "wal/", "trash/"];
+    let lists = ["packs/", "intents/", "backup-", "proofs/", "holds/", "backup-", "wal/", "trash/"];
     assert_eq!(calls.keys(Operation::List), lists);
     // Eight manifests, and the proof of each.
     assert_eq!(calls.count(Operation::Get), 16);
@@ -171,20 +171,20 @@ fn a_second_prune_finds_nothing_and_writes_nothing() {
 #[test]
 fn the_trash_is_emptied_after_a_while() {
     let (memory, repository) = scene();
-    prune(&repository, policy(8, 8), noon(9));
+    prune(&repository, &policy(8, 8), noon(9));
     let first = keys(&memory, "trash/");
-    prune(&repository, policy(7, 7), noon(10));
+    prune(&repository, &policy(7, 7), noon(10));
     assert!(keys(&memory, "trash/").len() > first.len());
     memory.put(&Key::new("trash/by-hand/x").unwrap(), b"of somebody").unwrap();
     let just_before = noon(9) + TRASH_KEPT - SignedDuration::from_secs(1);
-    assert_eq!(repository.plan_prune(policy(9, 9), TRASH_KEPT, just_before).unwrap().trash.number(), 0);
-    let report = prune(&repository, policy(9, 9), noon(9) + TRASH_KEPT);
+    assert_eq!(repository.plan_prune(&policy(9, 9), TRASH_KEPT, just_before).unwrap().trash.number(), 0);
+    let report = prune(&repository, &policy(9, 9), noon(9) + TRASH_KEPT);
     assert_eq!(report.emptied.objects, first.len() as u64);
     let left = keys(&memory, "trash/");
     assert!(first.iter().all(|key| !left.contains(key)) && left.len() > 1);
 
     // Who needs the room now gets it, for what goes now, too.
-    let plan = repository.plan_prune(policy(7, 7), SignedDuration::ZERO, noon(12)).unwrap();
+    let plan = repository.plan_prune(&policy(7, 7), SignedDuration::ZERO, noon(12)).unwrap();
     let report = repository.prune(&plan, [7, 7, 7], &|_| go_on_pruning()).unwrap();
     assert_eq!(keys(&memory, "trash/"), ["trash/by-hand/x"]);
     assert!(report.packs.objects > 0 && report.emptied.objects > report.packs.objects);
@@ -193,13 +193,13 @@ fn the_trash_is_emptied_after_a_while() {
 #[test]
 fn nothing_goes_while_the_clock_looks_wrong() {
     let (memory, repository) = scene();
-    prune(&repository, policy(8, 8), noon(9));
+    prune(&repository, &policy(8, 8), noon(9));
     let before = memory.list("").unwrap();
     let early = noon(9) - SignedDuration::from_secs(1);
-    let plan = repository.plan_prune(policy(2, 2), TRASH_KEPT, early).unwrap();
+    let plan = repository.plan_prune(&policy(2, 2), TRASH_KEPT, early).unwrap();
     let finished_at = noon(9);
     assert!(matches!(plan.halt, Some(Halt::ClockBehind { finished_at: at, .. }) if at == finished_at));
-    let late = repository.plan_prune(policy(2, 2), TRASH_KEPT, noon(4000)).unwrap();
+    let late = repository.plan_prune(&policy(2, 2), TRASH_KEPT, noon(4000)).unwrap();
     assert!(matches!(late.halt, Some(Halt::TooMany { going: 10, of: 12, .. })), "{:?}", late.halt);
     for plan in [plan, late] {
         assert!(plan.is_nothing());
@@ -215,11 +215,11 @@ fn nothing_goes_while_the_clock_looks_wrong() {
 fn nothing_of_a_source_goes_while_its_newest_backup_has_failed() {
     let (memory, repository) = scene();
     verified(&repository, &logical(&repository, 10), Outcome::Failed);
-    let report = prune(&repository, policy(5, 5), noon(10));
+    let report = prune(&repository, &policy(5, 5), noon(10));
     assert_eq!((report.backups, report.wal.objects), (vec![], 0));
     assert_eq!(all_are_whole(&memory, &repository).len(), 15);
     verified(&repository, &logical(&repository, 11), Outcome::Proven);
-    let report = prune(&repository, policy(6, 6), noon(11));
+    let report = prune(&repository, &policy(6, 6), noon(11));
     assert_eq!((report.backups.len(), all_are_whole(&memory, &repository).len()), (7, 9));
 }
 
@@ -232,7 +232,7 @@ fn the_last_proven_backup_is_never_pruned() {
         if day == 4 {
             verified(&repository, &committed, Outcome::Proven);
         }
-        prune(&repository, policy(2, 2), noon(day));
+        prune(&repository, &policy(2, 2), noon(day));
     }
     assert_eq!(all_are_whole(&memory, &repository), [id(29, 1), id(28, 1), id(4, 1)]);
     assert_eq!(ledger::problems(&repository, &id(4, 1)), []);
@@ -245,7 +245,7 @@ fn on_a_disk_it_is_the_same() {
     let root = store.root().to_owned();
     let repository = ledger::init(store);
     fill(&repository);
-    let report = prune(&repository, policy(5, 5), noon(9));
+    let report = prune(&repository, &policy(5, 5), noon(9));
     assert_eq!((report.backups.len(), report.packs_left), (6, None));
     for listed in repository.backups().unwrap() {
         assert!(matches!(listed, Listed::Backup(_)));
@@ -254,7 +254,7 @@ fn on_a_disk_it_is_the_same() {
     let lot = root.join("trash/2026-12-02-120000");
     assert!(lot.join(format!("{}.manifest", id(0, 1))).exists() && lot.join("packs").exists());
     assert_eq!(std::fs::read_dir(root.join("intents")).unwrap().count(), 0);
-    let plan = repository.plan_prune(policy(5, 5), SignedDuration::ZERO, noon(9)).unwrap();
+    let plan = repository.plan_prune(&policy(5, 5), SignedDuration::ZERO, noon(9)).unwrap();
     repository.prune(&plan, [7, 7, 7], &|_| go_on_pruning()).unwrap();
     assert_eq!(std::fs::read_dir(root.join("trash")).unwrap().count(), 0);
 }

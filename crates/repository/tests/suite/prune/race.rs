@@ -57,7 +57,7 @@ impl Race {
             let prune = scope.spawn(move || {
                 started.recv().unwrap();
                 let repository = open(pruning);
-                let made = || repository.plan_prune(policy(self.days, self.days), TRASH_KEPT, self.now);
+                let made = || repository.plan_prune(&policy(self.days, self.days), TRASH_KEPT, self.now);
                 let plan = self.plan.clone().map_or_else(made, Ok).unwrap();
                 assert_eq!(plan.halt, None);
                 repository.prune(&plan, [7, 7, 7], &|_| std::ops::ControlFlow::Continue(())).unwrap();
@@ -145,13 +145,13 @@ fn a_writer_that_is_taken_for_dead_fails_rather_than_lacking_packs() {
 fn a_writer_does_not_rely_on_a_backup_that_goes() {
     let (memory, repository) = scene();
     let newest = logical(&repository, 5);
-    let plan = repository.plan_prune(policy(0, 0), TRASH_KEPT, noon(7)).unwrap();
+    let plan = repository.plan_prune(&policy(0, 0), TRASH_KEPT, noon(7)).unwrap();
     assert!(plan.halt.is_some(), "so many never go at once");
     for day in 0..3 {
         memory.delete(&Key::new(format!("{}.manifest", id(day, 1))).unwrap()).unwrap();
     }
     verified(&repository, &newest, Outcome::Proven);
-    let plan = repository.plan_prune(policy(0, 0), TRASH_KEPT, noon(7)).unwrap();
+    let plan = repository.plan_prune(&policy(0, 0), TRASH_KEPT, noon(7)).unwrap();
     assert_eq!(plan.going().count(), 2);
     for object in memory.list(&id(5, 1).to_string()).unwrap() {
         memory.delete(&object.key).unwrap();

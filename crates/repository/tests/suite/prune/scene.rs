@@ -9,7 +9,9 @@ use chronavault_repository::{
     CommitFacts, Committed, Error, Listed, PhysicalRecord, PruneReport, Repository, TRASH_KEPT, WriteOptions,
 };
 use jiff::{SignedDuration, Timestamp};
-use model::{BackupId, Kind, Lsn, Outcome, RetentionPolicy, SegmentSize, TimelineId, WalSegmentName};
+use model::{
+    BackupId, Kind, Lsn, Outcome, RetentionPolicies, RetentionPolicy, SegmentSize, TimelineId, WalSegmentName,
+};
 use storage::{Effect, Fault, Faulty, Key, MemoryStore, Operation, Store};
 
 use crate::ledger::{self, holder, noise, options, proof_of};
@@ -27,12 +29,12 @@ pub(super) fn noon(day: u32) -> Timestamp {
 }
 
 /// The logical backup of a day, or another one of it.
-pub(super) fn id(day: u32, number: u8) -> BackupId {
+pub(crate) fn id(day: u32, number: u8) -> BackupId {
     BackupId::new(noon(day), [number, 0, 0])
 }
 
-pub(super) fn policy(days: u32, wal_days: u32) -> RetentionPolicy {
-    RetentionPolicy { days, wal_days }
+pub(super) fn policy(days: u32, wal_days: u32) -> RetentionPolicies {
+    RetentionPolicy { days, wal_days, ..RetentionPolicy::default() }.into()
 }
 
 /// Stored as it is, in packs of a few rows, by one thread.
@@ -151,13 +153,13 @@ pub(super) fn archived(repository: &Repository, on: u32) -> Vec<u64> {
 }
 
 /// Plans and prunes at `now`.
-pub(super) fn prune(repository: &Repository, policy: RetentionPolicy, now: Timestamp) -> PruneReport {
+pub(super) fn prune(repository: &Repository, policy: &RetentionPolicies, now: Timestamp) -> PruneReport {
     try_prune(repository, policy, now).unwrap()
 }
 
 pub(super) fn try_prune(
     repository: &Repository,
-    policy: RetentionPolicy,
+    policy: &RetentionPolicies,
     now: Timestamp,
 ) -> Result<PruneReport, Error> {
     let plan = repository.plan_prune(policy, TRASH_KEPT, now)?;
@@ -166,7 +168,7 @@ pub(super) fn try_prune(
 
 /// Demands that every backup that is listed is whole: that all packs are there which its manifest names. Returns the ids.
 #[track_caller]
-pub(super) fn all_are_whole(store: &MemoryStore, repository: &Repository) -> Vec<BackupId> {
+pub(crate) fn all_are_whole(store: &MemoryStore, repository: &Repository) -> Vec<BackupId> {
     let sizes: BTreeMap<String, u64> = store
         .list("packs/")
         .unwrap()
@@ -196,6 +198,6 @@ pub(super) fn unnamed(store: &MemoryStore, repository: &Repository) -> usize {
 }
 
 /// The keys of a store that start so.
-pub(super) fn keys(store: &MemoryStore, prefix: &str) -> Vec<String> {
+pub(crate) fn keys(store: &MemoryStore, prefix: &str) -> Vec<String> {
     store.list(prefix).unwrap().into_iter().map(|object| object.key.to_string()).collect()
 }

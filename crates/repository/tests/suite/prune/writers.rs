@@ -110,7 +110,7 @@ fn packs_are_collected_only_when_nobody_needs_them() {
 
     // Backups expire while it may be alive, packs do not go.
     let report =
-        prune(&repository, policy(2, 2), noon(3) + INTENT_ABANDONED_AFTER - SignedDuration::from_secs(1));
+        prune(&repository, &policy(2, 2), noon(3) + INTENT_ABANDONED_AFTER - SignedDuration::from_secs(1));
     assert_eq!((report.backups.len(), report.packs.objects), (2, 0));
     assert_eq!(report.packs_left, Some(PacksLeft::Running(id(3, 1))));
     assert!(memory.size(&intent).unwrap().is_some() && unnamed(&memory, &repository) > lost);
@@ -118,9 +118,9 @@ fn packs_are_collected_only_when_nobody_needs_them() {
 
     // Three days later it is taken for dead.
     let now = noon(3) + INTENT_ABANDONED_AFTER;
-    let plan = repository.plan_prune(policy(2, 2), TRASH_KEPT, now).unwrap();
+    let plan = repository.plan_prune(&policy(2, 2), TRASH_KEPT, now).unwrap();
     assert_eq!((plan.abandoned.as_slice(), &plan.packs.left), (&[id(3, 1)][..], &None));
-    let report = prune(&repository, policy(2, 2), now);
+    let report = prune(&repository, &policy(2, 2), now);
     assert_eq!((report.abandoned, report.packs_left), (vec![id(3, 1)], None));
     assert_eq!((unnamed(&memory, &repository), keys(&memory, "intents/")), (0, vec![]));
     assert_eq!(ledger::problems(&repository, &id(2, 1)), []);
@@ -134,7 +134,7 @@ fn intents_of_the_dead_that_need_nothing_go_too() {
     put(format!("intents/{}.json", id(2, 1)));
     put("intents/prune-2026-11-23-120000-abcdef.json".to_owned());
     put("intents/README".to_owned());
-    let report = prune(&repository, policy(1, 1), noon(3));
+    let report = prune(&repository, &policy(1, 1), noon(3));
     assert_eq!(
         (report.backups.len(), report.packs_left),
         (2, None),
@@ -148,7 +148,7 @@ fn intents_of_the_dead_that_need_nothing_go_too() {
     );
     logical(&repository, 3);
     put("packs/ab/".to_owned() + &"ab".repeat(32) + ".pack");
-    let report = prune(&repository, policy(1, 1), noon(5));
+    let report = prune(&repository, &policy(1, 1), noon(5));
     assert_eq!((report.packs.objects, report.abandoned.len()), (1, 0));
     assert_eq!(keys(&memory, "intents/"), ["intents/README"]);
 }
@@ -158,7 +158,7 @@ fn a_prune_needs_no_room() {
     let (memory, _) = three_days();
     let fault = Fault::new(Operation::Put, 0, Effect::Full).forever();
     let repository = Repository::open(Arc::new(Faulty::new(memory.clone(), [fault])), &holder()).unwrap();
-    let report = prune(&repository, policy(1, 1), noon(3));
+    let report = prune(&repository, &policy(1, 1), noon(3));
     assert_eq!((report.backups.len(), unnamed(&memory, &repository)), (2, 0));
     assert!(report.packs.objects > 0);
 }

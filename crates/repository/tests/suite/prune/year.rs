@@ -71,25 +71,25 @@ impl Year {
 
     /// Prunes, and now and then is interrupted, or does so by a wrong clock.
     fn prune(&mut self, day: u32) {
-        let (keep, now) = (policy(KEEP_DAYS, WAL_DAYS), noon(day) + SignedDuration::from_hours(1));
+        let (keep, now) = (|| policy(KEEP_DAYS, WAL_DAYS), noon(day) + SignedDuration::from_hours(1));
         match self.numbers.below(12) {
             0 => {
                 let nth = usize::try_from(self.numbers.below(12)).unwrap();
                 let fault = Fault::new(Operation::Trash, nth, Effect::FailBefore).forever();
                 let faulty = Arc::new(Faulty::new(self.memory.clone(), [fault])) as Arc<dyn Store>;
-                let _ = try_prune(&Repository::open(faulty, &holder()).unwrap(), keep, now);
+                let _ = try_prune(&Repository::open(faulty, &holder()).unwrap(), &keep(), now);
             }
             // Of a few days, nobody can tell a wrong clock from a right one.
             1 if day >= 10 => {
                 let before = keys(&self.memory, "");
-                prune(&self.repository, keep, now - SignedDuration::from_hours(200));
+                prune(&self.repository, &keep(), now - SignedDuration::from_hours(200));
                 assert_eq!(keys(&self.memory, ""), before, "the clock was behind");
-                prune(&self.repository, keep, now + SignedDuration::from_hours(24 * 1000));
+                prune(&self.repository, &keep(), now + SignedDuration::from_hours(24 * 1000));
                 assert_eq!(keys(&self.memory, ""), before, "the clock was ahead");
             }
             _ => {}
         }
-        prune(&self.repository, keep, now);
+        prune(&self.repository, &keep(), now);
         let dead = keys(&self.memory, "intents/").len();
         assert!(dead <= 3, "day {day}: {dead} intents");
         assert!(dead > 0 || unnamed(&self.memory, &self.repository) == 0, "day {day}");

@@ -1,0 +1,62 @@
+//! This process, so that others on the machine can tell whether it is still there.
+
+use std::fs;
+
+/// Names this process among all that the kernel ever ran: `<boot id>/<PID namespace>/<PID>/<start time>` (proc(5)).
+pub(crate) fn identity() -> String {
+    let start = start_time("self").unwrap_or_default();
+    format!("{}/{}/{start}", place(), std::process::id())
+}
+
+/// Whether a process is known to have ended: it ran where this one runs, and is there no more.
+pub(crate) fn is_gone(identity: &str) -> bool {
+    let Some(rest) = identity.strip_prefix(&format!("{}/", place())) else { return false };
+    let Some((pid, start)) = rest.split_once('/') else { return false };
+    if pid.parse::<u32>().is_err() || start.is_empty() {
+        return false;
+    }
+    start_time(pid).is_none_or(|found| found != start)
+}
+
+/// The boot, and the PID namespace within which PIDs mean something.
+fn place() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{}/{}", boot.trim(), namespace.display())
+}
+
+/// Field 22 of `/proc/PID/stat`: when the process started, in ticks since boot. A zombie has ended.
+fn start_time(pid: &str) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program, which may hold anything, ends with the last parenthesis.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    (!matches!(state, "Z" | "X")).then(|| fields.nth(18).map(str::to_owned)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_gone_when_it_has_ended_here() {
+        let mine = identity();
+        assert!(!is_gone(&mine), "{mine}");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let ended = format!(
+            "{}/{}/{}",
+            place(),
+            child.id(),
+            start_time(&child.id().to_string()).unwrap_or("1".into())
+        );
+        child.wait().unwrap();
+        assert!(is_gone(&ended), "{ended}");
+        let (front, start) = mine.rsplit_once('/').unwrap();
+        assert!(is_gone(&format!("{front}/{start}0")), "another one with the same number");
+        for elsewhere in
+            [mine.replacen('-', "+", 1), "boot/ns/1/2".into(), String::new(), format!("{}/x/1", place())]
+        {
+            assert!(!is_gone(&elsewhere), "{elsewhere}");
+        }
+    }
+}

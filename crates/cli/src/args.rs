@@ -11,6 +11,7 @@
 mod cluster;
 mod examples;
 mod journal;
+mod keys;
 mod wal;
 
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::{BackupId, Level};
 
+pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
@@ -127,6 +129,9 @@ pub(crate) enum Command {
     /// Remove backups that expired, and what nothing needs any more.
     #[command(after_help = examples::PRUNE)]
     Prune(PruneArgs),
+    /// Show, add, rotate and remove the keys that open the repository; print a recovery sheet.
+    #[command(subcommand, after_help = examples::KEYS, arg_required_else_help = true)]
+    Keys(KeysCommand),
     /// Delete backups by hand, with their packs; refuses the last proven one.
     #[command(after_help = examples::DELETE)]
     Delete(DeleteArgs),
@@ -381,8 +386,10 @@ pub(crate) struct HoldArgs {
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Check everything that the settings say, without a server or a repository.
+    #[command(after_help = examples::CONFIG)]
     Check,
     /// Show each setting with its value and where it comes from. Secrets are not shown.
+    #[command(after_help = examples::CONFIG)]
     Show,
 }
 

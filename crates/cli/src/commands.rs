@@ -13,6 +13,7 @@ mod export;
 mod hold;
 mod init;
 mod journal;
+mod keys;
 mod list;
 mod man;
 mod prune;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Restore(args) => restore::run(&args, session),
         Command::Export(args) => export::run(&args, session),
         Command::Prune(args) => prune::run(&args, session),
+        Command::Keys(command) => keys::run(&command, session),
         Command::Delete(args) => delete::run(&args, session),
         Command::Hold(args) => hold::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),

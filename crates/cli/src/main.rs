@@ -22,6 +22,7 @@ mod recovery;
 mod screen;
 mod session;
 mod settings;
+mod sheet;
 mod signals;
 mod surroundings;
 mod usage;

@@ -149,7 +149,9 @@ impl Recording {
 
     /// Records the end, and copies entries into the repository when it is time to.
     fn end(&mut self, settings: Option<&Settings>, result: &Result<Answer, Failure>, noted: &Noted) {
-        if self.open.is_none() && self.asked.operation == Operation::Init && result.is_ok() {
+        // What made the repository, or opened it again: before, there was no key under which to record.
+        let opened = matches!(self.asked.operation, Operation::Init | Operation::KeysRotate);
+        if self.open.is_none() && opened && result.is_ok() {
             self.begin_afterwards(settings);
         }
         let Some((place, run)) = self.open.take() else { return };
@@ -174,7 +176,7 @@ impl Recording {
         }
     }
 
-    /// Records the start of what made the repository: before, there was no key under which to record.
+    /// Records the start of what only now has a repository to record in.
     fn begin_afterwards(&mut self, settings: Option<&Settings>) {
         let Some(place) = settings.and_then(Place::open) else { return };
         match place.journal(&self.actor).start(self.start()) {

@@ -14,8 +14,8 @@ use repository::{BackupSummary, Listed, Proof, Repository, TRASH_KEPT};
 use crate::daemon::Look;
 use crate::journal::{JournalDirectory, history};
 use crate::observation::{
-    BackupFacts, BackupState, JournalState, Observation, ProofFacts, RunEnding, RunRecord, StorageState,
-    Trouble, WalState,
+    BackupFacts, BackupState, JournalState, KeyState, Observation, ProofFacts, RunEnding, RunRecord,
+    StorageState, Trouble, WalState,
 };
 use crate::scheduler::Action;
 
@@ -67,6 +67,7 @@ impl Observer {
         let mut troubles = look.troubles.clone();
         let backups = self.backups(look, at, &mut troubles);
         let (runs, journal) = self.runs(at, &mut troubles);
+        let keys = self.keys(&mut troubles);
         let remembered = self.remember(at, context);
         troubles.extend(remembered.troubles);
         let source_of = |ids: &[BackupId]| {
@@ -89,16 +90,7 @@ impl Observer {
                 }),
             }
         }
-        Observation {
-            at,
-            backups,
-            runs,
-            storage: remembered.storage,
-            keys: Vec::new(),
-            journal,
-            wal,
-            troubles,
-        }
+        Observation { at, backups, runs, storage: remembered.storage, keys, journal, wal, troubles }
     }
 
     /// Forgets what is remembered: something has changed.
@@ -161,6 +153,26 @@ impl Observer {
         let is_recent = |run: &Run| at.duration_since(run.started_at) < RUNS_OF;
         let runs = history.runs.into_iter().map(|run| run.run).filter(is_recent).map(record).collect();
         (runs, Some(JournalState { sequence: newest, head: String::new(), problems }))
+    }
+
+    fn keys(&self, troubles: &mut Vec<Trouble>) -> Vec<KeyState> {
+        let keys = match self.repository.keys() {
+            Ok(keys) => keys,
+            Err(error) => {
+                troubles.push(unreadable(&error));
+                return Vec::new();
+            }
+        };
+        let used = self.repository.key_id();
+        keys.into_iter()
+            .map(|key| KeyState {
+                slot: key.id.to_string(),
+                label: key.label.map(|label| label.as_str().to_owned()),
+                created_at: key.created_at,
+                is_used: key.id == used,
+                checked_at: key.checked_at,
+            })
+            .collect()
     }
 
     fn remember(&mut self, at: Timestamp, context: &Context<'_>) -> Remembered {

@@ -6,6 +6,7 @@ mod damage;
 mod harness;
 mod init;
 mod journal;
+mod keys;
 mod memory;
 mod prune;
 mod round_trip;

@@ -1,5 +1,6 @@
 //! SIGKILL of the service at random points: what was acknowledged is there, the journal holds, and the next one goes on.
 
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -12,10 +13,11 @@ use crate::{BOOKS, Random, listed, number};
 
 /// A source of its own each time, so that there is something due, and a second one that was due before.
 fn settings(place: &Place, url: &str, turn: u64) {
-    let sources: String = (turn.saturating_sub(1)..=turn)
-        .map(|turn| format!("[sources.books{turn}]\nurl = \"{url}\"\n"))
-        .collect();
-    fs::write(place.path("chronavault.toml"), format!("[backup]\nverification = false\n{sources}")).unwrap();
+    let mut text = "[backup]\nverification = false\n".to_owned();
+    for turn in turn.saturating_sub(1)..=turn {
+        writeln!(text, "[sources.books{turn}]\nurl = \"{url}\"").unwrap();
+    }
+    fs::write(place.path("chronavault.toml"), text).unwrap();
 }
 
 #[test]

@@ -3,8 +3,15 @@
 //! It may use `model`, `operations`, `repository` and `storage`, never a terminal. What comes from outside, such as the time and
 //! who asked, is an argument.
 
+pub mod http;
 pub mod journal;
 mod lease;
+pub mod metrics;
+pub mod notify;
 pub mod observation;
+mod readiness;
+mod status;
 
 pub use lease::LeaseKeeper;
+pub use readiness::unready;
+pub use status::{ChannelState, Status};

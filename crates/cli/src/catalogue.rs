@@ -133,6 +133,7 @@ codes! {
     BackupAbandoned = "backup.abandoned", Failed,
         "Run the backup again, and `chronavault prune` not beside it: it takes a backup of more than a day for one that was killed.";
 
+    ServiceListen = "service.listen", Failed, "Give the service another address with service.listen, or end what listens there.";
     HookFailed = "hook.failed", Failed, "Correct what the hook says, or take it out of [hooks] in chronavault.toml.";
     LeaseHeld = "lease.held", Failed,
         "Wait until it has ended. If that process was killed, the right is free at the time that is named.";

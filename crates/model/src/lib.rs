@@ -7,6 +7,7 @@ mod backup_id;
 mod cluster_id;
 mod cluster_path;
 mod filters;
+mod forecast;
 mod inventory;
 mod kind;
 mod lsn;
@@ -27,6 +28,9 @@ pub use backup_id::{BackupId, ParseBackupIdError};
 pub use cluster_id::{ParseIdError, SystemId, TimelineId};
 pub use cluster_path::{ClusterPath, ParseClusterPathError};
 pub use filters::Filters;
+pub use forecast::{
+    FORECAST_DAYS, FORECAST_HORIZON, FORECAST_LEAST_POINTS, FORECAST_LEAST_SPAN, Forecast, forecast,
+};
 pub use inventory::{Class, Difference, Inventory, Item};
 pub use kind::{Kind, Level, Operation, Outcome, ParseWordError, RunOutcome};
 pub use lsn::{Lsn, ParseLsnError};

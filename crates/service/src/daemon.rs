@@ -22,8 +22,6 @@ use receivers::Receivers;
 
 pub use receivers::ReceiverTask;
 
-/// The daemon looks around at least so often.
-const TURN: Duration = Duration::from_secs(20);
 /// A clock that moves by so much more or less than time passes has jumped.
 const JUMP: SignedDuration = SignedDuration::from_mins(2);
 /// For so long a jump is worth knowing.
@@ -44,6 +42,8 @@ pub struct Plan {
     pub grace: Duration,
     /// How often everything is looked at.
     pub observe_every: Duration,
+    /// How often the loop turns at least.
+    pub turn_every: Duration,
 }
 
 /// What somebody wants of the daemon.
@@ -274,14 +274,13 @@ impl<'a> Daemon<'a> {
 
     fn wait(&self) -> Duration {
         let now = self.world.now();
-        let due = self
-            .scheduler
-            .wakes_at(now)
-            .map_or(TURN, |at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
+        let due = self.scheduler.wakes_at(now).map_or(self.plan.turn_every, |at| {
+            Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+        });
         let observed = self
             .observed
             .map_or(Duration::ZERO, |observed| self.plan.observe_every.saturating_sub(observed.elapsed()));
-        due.min(observed).min(self.receivers.wait()).min(TURN)
+        due.min(observed).min(self.receivers.wait()).min(self.plan.turn_every)
     }
 
     fn hear(&mut self, report: Report) {

@@ -82,6 +82,7 @@ impl Observer {
                 None => wal.push(WalState {
                     source: Some(source.clone()),
                     system: None,
+                    window_from: None,
                     archived_at: None,
                     archived_to: None,
                     stored_bytes: 0,
@@ -278,12 +279,20 @@ fn wal_state(status: &WalStatus) -> WalState {
     WalState {
         source: None,
         system: Some(status.system),
+        window_from: window_from(status),
         archived_at: status.newest.map(|newest| newest.archived_at),
         archived_to: status.windows.iter().map(|window| window.window.to).max(),
         stored_bytes: status.stored_bytes,
         gaps: status.found.gaps.iter().map(gap).collect(),
         receiver: None,
     }
+}
+
+/// When the oldest backup was complete from which the newest moment is reached.
+fn window_from(status: &WalStatus) -> Option<Timestamp> {
+    let newest = status.windows.iter().max_by_key(|window| window.to_time)?;
+    let of_window = status.backups.iter().filter(|backup| newest.window.backups.contains(&backup.id));
+    of_window.map(|backup| backup.finished_at).min()
 }
 
 fn gap(gap: &Gap) -> String {

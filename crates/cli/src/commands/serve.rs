@@ -1,27 +1,36 @@
 //! `serve`: the daemon. It runs what is due, each run as a process of its own, receives WAL, and watches.
 
 mod log;
+mod shown;
 mod world;
 
 use std::path::Path;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 use service::Observer;
 use service::daemon::{Daemon, Plan, Wish};
+use service::http;
+use service::notify::{self, Manager};
 use service::worker::Program;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::log::Log;
-use self::world::ServeWorld;
+use self::shown::Shown;
+use self::world::{Invocation, ServeWorld};
 use crate::args::{GlobalArgs, RetentionArgs};
 use crate::catalogue::Code;
+use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::opening;
 use crate::recording;
 use crate::screen::Answer;
 use crate::session::Session;
 use crate::settings::{ServiceSettings, Settings};
+
+/// The loop of the daemon turns at least so often.
+const TURN: Duration = Duration::from_secs(20);
 
 pub(super) fn run(session: Session) -> Result<Answer, Failure> {
     let (screen, flags) = (session.screen, session.flags.clone());
@@ -30,10 +39,20 @@ pub(super) fn run(session: Session) -> Result<Answer, Failure> {
     let service = settings.service()?;
     make_private(&service.state_directory)?;
     let observer = observer(&settings, &service)?;
-    let plan = plan(&flags, &service)?;
+    let plan = plan(&flags, &environment, &service)?;
     let wishes = wishes()?;
-    let mut world = ServeWorld::new(flags, environment, settings, observer, Log::new(screen));
+    let shown = Shown::new(plan.turn_every);
+    let mut log = Log::new(screen);
+    // Whoever cannot look at the service is no reason not to make backups.
+    let server = service.listen.as_ref().map(|address| http::serve(address, &shown.view()));
+    if let Some(Err(error)) = &server {
+        log.failure(&Failure::because(Code::ServiceListen, error));
+    }
+    let manager = manager(&environment)?;
+    let mut world =
+        ServeWorld::new(Invocation { flags, environment }, settings, observer, shown, manager, log);
     Daemon::new(plan, &mut world, wishes).run();
+    drop(server);
     Answer::new("", &serde_json::json!({ "stopped": true }))
 }
 
@@ -48,7 +67,7 @@ fn observer(settings: &Settings, service: &ServiceSettings) -> Result<Observer, 
     ))
 }
 
-fn plan(flags: &GlobalArgs, service: &ServiceSettings) -> Result<Plan, Failure> {
+fn plan(flags: &GlobalArgs, environment: &Environment, service: &ServiceSettings) -> Result<Plan, Failure> {
     let path = std::env::current_exe().map_err(|error| Failure::because(Code::Internal, &error))?;
     Ok(Plan {
         tasks: service.tasks.clone(),
@@ -57,6 +76,20 @@ fn plan(flags: &GlobalArgs, service: &ServiceSettings) -> Result<Plan, Failure> 
         finishes_runs: service.finishes_runs,
         grace: service.grace,
         observe_every: service.observe_every,
+        turn_every: watchdog(environment).map_or(TURN, |interval| TURN.min(interval / 3)),
+    })
+}
+
+/// How often the service manager wants to hear that the daemon is alive, if it does.
+fn watchdog(environment: &Environment) -> Option<Duration> {
+    let (usec, pid) = (environment.raw("WATCHDOG_USEC"), environment.raw("WATCHDOG_PID"));
+    notify::watchdog(usec, pid, std::process::id())
+}
+
+fn manager(environment: &Environment) -> Result<Manager, Failure> {
+    Manager::at(environment.raw("NOTIFY_SOCKET")).map_err(|error| {
+        let message = format!("the service manager cannot be reached through NOTIFY_SOCKET: {error}");
+        Failure::new(Code::SettingsValue, message)
     })
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct ServiceTable {
     pub(crate) state_directory: Option<PathBuf>,
     /// What becomes of runs when the daemon is to end.
     pub(crate) on_stop: Option<OnStop>,
+    /// Where it listens for those who look at it, or `off`.
+    pub(crate) listen: Option<String>,
     /// How long they get to end.
     pub(crate) grace_seconds: Option<u64>,
     /// How often everything is looked at.

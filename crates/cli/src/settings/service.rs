@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use model::{Cadence, CronExpression, Kind, Schedule};
 use service::daemon::ReceiverTask;
+use service::http::{Address, DEFAULT_ADDRESS, ParseAddressError};
 use service::scheduler::{Action, Task};
 
 use super::Settings;
@@ -42,6 +43,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) rpo: BTreeMap<String, SignedDuration>,
     /// Where the daemon remembers things.
     pub(crate) state_directory: PathBuf,
+    /// Where it listens for those who look at it.
+    pub(crate) listen: Option<Address>,
     /// Whether runs are waited for at the end.
     pub(crate) finishes_runs: bool,
     /// How long runs get to end.
@@ -62,10 +65,24 @@ impl Settings {
             receivers: self.receivers(),
             rpo: self.rpo(),
             state_directory: table.state_directory.clone().unwrap_or_else(|| self.beside_repository("state")),
+            listen: self.listen()?,
             finishes_runs,
             grace: Duration::from_secs(table.grace_seconds.unwrap_or(grace)),
             observe_every: Duration::from_secs(table.observe_seconds.unwrap_or(OBSERVE_SECONDS).max(1)),
         })
+    }
+
+    fn listen(&self) -> Result<Option<Address>, Failure> {
+        match self.file.content.service.listen.as_deref().unwrap_or(DEFAULT_ADDRESS) {
+            "off" => Ok(None),
+            text => {
+                let origin = self.file.origin("service.listen");
+                let wrong = |error: ParseAddressError| {
+                    Failure::new(Code::SettingsValue, format!("{origin}: {error}"))
+                };
+                text.parse().map(Some).map_err(wrong)
+            }
+        }
     }
 
     fn tasks(&self) -> Result<Vec<Task>, Failure> {

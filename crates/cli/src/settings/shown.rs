@@ -165,6 +165,8 @@ impl Settings {
             service.state_directory.display().to_string(),
             table.state_directory.is_some(),
         );
+        let listen = service.listen.as_ref().map_or_else(|| "off".to_owned(), ToString::to_string);
+        add("listen", listen, table.listen.is_some());
         add("on_stop", on_stop.to_owned(), table.on_stop.is_some());
         add("grace_seconds", service.grace.as_secs().to_string(), table.grace_seconds.is_some());
         add("observe_seconds", service.observe_every.as_secs().to_string(), table.observe_seconds.is_some());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{Kind, Operation, Outcome, Run, RunOutcome, RunStart};
@@ -10,10 +11,12 @@ use repository::Listed;
 use service::Observer;
 use service::daemon::{DaemonEvent, Look, Plan, World};
 use service::journal::history;
+use service::notify::{Manager, Notice};
 use service::observation::{Observation, Trouble};
 use service::scheduler::{Action, Start, Task};
 
 use super::log::Log;
+use super::shown::Shown;
 use crate::actor;
 use crate::args::GlobalArgs;
 use crate::catalogue::Code;
@@ -24,23 +27,36 @@ use crate::recording;
 use crate::settings::Settings;
 use crate::surroundings::random;
 
+/// How the daemon was called: its settings are read again in the same way.
+pub(super) struct Invocation {
+    pub(super) flags: GlobalArgs,
+    pub(super) environment: Environment,
+}
+
 pub(super) struct ServeWorld {
-    flags: GlobalArgs,
-    environment: Environment,
+    invocation: Invocation,
     settings: Settings,
     observer: Observer,
+    shown: Shown,
+    manager: Manager,
     log: Log,
 }
 
 impl ServeWorld {
     pub(super) fn new(
-        flags: GlobalArgs,
-        environment: Environment,
+        invocation: Invocation,
         settings: Settings,
         observer: Observer,
+        shown: Shown,
+        manager: Manager,
         log: Log,
     ) -> Self {
-        Self { flags, environment, settings, observer, log }
+        Self { invocation, settings, observer, shown, manager, log }
+    }
+
+    /// Tells the service manager. One that does not listen is its own affair.
+    fn tell(&self, notices: &[Notice<'_>]) {
+        let _ = self.manager.tell(notices);
     }
 
     /// Records in the journal what no run of its own records.
@@ -53,10 +69,14 @@ impl ServeWorld {
     }
 
     fn read_again(&mut self) -> Result<Plan, Failure> {
-        let settings = Settings::load(&self.flags, self.environment.clone())?;
+        let Invocation { flags, environment } = &self.invocation;
+        let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let monotonic = Duration::try_from(monotonic).unwrap_or_default();
+        self.tell(&[Notice::Reloading { monotonic }]);
+        let settings = Settings::load(flags, environment.clone())?;
         let service = settings.service()?;
         let observer = super::observer(&settings, &service)?;
-        let plan = super::plan(&self.flags, &service)?;
+        let plan = super::plan(flags, environment, &service)?;
         (self.settings, self.observer) = (settings, observer);
         Ok(plan)
     }
@@ -115,8 +135,13 @@ impl World for ServeWorld {
         self.log.event(&event);
         let pair = |name: &str, value: String| (name.to_owned(), value);
         match event {
-            DaemonEvent::Ready { .. } => self.note([pair("event", "the service started".to_owned())].into()),
+            DaemonEvent::Ready { .. } => {
+                self.tell(&[Notice::Ready]);
+                self.note([pair("event", "the service started".to_owned())].into());
+            }
+            DaemonEvent::Reloaded | DaemonEvent::NotReloaded { .. } => self.tell(&[Notice::Ready]),
             DaemonEvent::Stopping { .. } => {
+                self.tell(&[Notice::Stopping]);
                 self.note([pair("event", "the service is ending".to_owned())].into());
             }
             DaemonEvent::Missed { task, moments } => {
@@ -190,7 +215,11 @@ impl World for ServeWorld {
         for trouble in &observation.troubles {
             self.log.trouble(trouble);
         }
+        self.shown.seen(observation);
     }
 
-    fn turned(&mut self) {}
+    fn turned(&mut self) {
+        self.shown.turned();
+        self.tell(&[Notice::Watchdog]);
+    }
 }

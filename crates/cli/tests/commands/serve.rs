@@ -1,7 +1,8 @@
 //! `serve`: a daemon with a real server, its runs, its signals, and what the journal says of them.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -120,6 +121,58 @@ fn what_is_due_runs_and_is_in_the_journal() {
     again.wait_for("stopping");
     assert_eq!(again.ends(), Some(0));
     assert_eq!(place.run(&["list", "--json"]).succeeds().json()["backups"].as_array().unwrap().len(), 1);
+}
+
+/// What the daemon answers on its socket.
+fn get(socket: &std::path::Path, path: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn metrics_health_and_the_service_manager_are_told_how_it_does() {
+    let (_cluster, place) = scene();
+    let (http, notify) = (place.path("http.sock"), place.path("notify.sock"));
+    let file = format!("[service]\nlisten = \"unix:{}\"\nobserve_seconds = 1\n", http.display());
+    fs::write(place.path("chronavault.toml"), file).unwrap();
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    let place = place.with("NOTIFY_SOCKET", notify.to_str().unwrap());
+    let daemon = Daemon::start(&place);
+    let told = |wanted: &str| loop {
+        let mut notice = [0; 1000];
+        let length = manager.recv(&mut notice).unwrap();
+        if std::str::from_utf8(&notice[..length]).unwrap().contains(wanted) {
+            return;
+        }
+    };
+    told("READY=1");
+    told("WATCHDOG=1");
+    while daemon.wait_for("ended")["run"] != "prune" {}
+    // What a run did is seen before the loop turns again.
+    told("WATCHDOG=1");
+    told("WATCHDOG=1");
+    let metrics = get(&http, "/metrics");
+    let proven = "chronavault_proof_last_timestamp_seconds{";
+    assert!(
+        metrics.starts_with("HTTP/1.1 200")
+            && metrics.contains(proven)
+            && metrics.contains("source=\"postgres\""),
+        "{metrics}"
+    );
+    assert!(get(&http, "/health").starts_with("HTTP/1.1 200"));
+    let ready = get(&http, "/ready");
+    assert!(ready.starts_with("HTTP/1.1 "), "{ready}");
+    daemon.signal("-HUP");
+    told("RELOADING=1");
+    told("READY=1");
+    daemon.signal("-TERM");
+    told("STOPPING=1");
+    assert_eq!(daemon.ends(), Some(0));
+    let shown = place.run(&["config", "show"]).succeeds().out.clone();
+    assert!(shown.contains("unix:"), "{shown}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Repository {
     }
 
     /// A rotation that was to end with this key does not go on.
-    fn withdraw_claim(&self, key: SlotId) -> Result<(), Error> {
+    pub(super) fn withdraw_claim(&self, key: SlotId) -> Result<(), Error> {
         let place = storage_key(&ObjectKey::RotationClaim(self.current_epoch() + 1))?;
         match self.inner.store.get(&place, KEY_NOTE_BYTES_MAX) {
             Ok(bytes) if RotationClaim::parse(&bytes).is_ok_and(|claim| claim.key != key) => Ok(()),

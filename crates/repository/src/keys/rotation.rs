@@ -147,6 +147,11 @@ impl Repository {
             }
         }
         self.claim(epoch, new)?;
+        // A rotation that was complete before this claim would be undone. From here on, none can be.
+        if let Err(error) = self.require_head() {
+            self.withdraw_claim(new.slot_id(self.id(), 1))?;
+            return Err(error);
+        }
         let old_label = self.keys()?.into_iter().find(|key| key.in_use).and_then(|key| key.label);
         let label = rotation.label.or(old_label.as_ref());
         for epoch in 1..epoch {
@@ -174,11 +179,15 @@ impl Repository {
         let json = head.to_json().map_err(forming)?;
         let parsed = format::Head::parse(&json).map_err(forming)?;
         parsed.authenticate(root).map_err(forming)?;
-        // A rotation that was complete before the claim of this one would be undone.
-        if read_head(self.inner.store.as_ref())? != self.inner.head {
-            return Err(KeyError::RotatedMeanwhile);
-        }
+        // Somebody may have taken the claim away and rotated.
+        self.require_head()?;
         Ok(self.inner.store.replace(&storage_key(&ObjectKey::Head)?, &json)?)
+    }
+
+    /// Demands that the head is the one with which this repository was opened.
+    fn require_head(&self) -> Result<(), KeyError> {
+        let is_same = read_head(self.inner.store.as_ref())? == self.inner.head;
+        if is_same { Ok(()) } else { Err(KeyError::RotatedMeanwhile) }
     }
 
     fn claim(&self, epoch: u32, new: &HolderKey) -> Result<(), KeyError> {

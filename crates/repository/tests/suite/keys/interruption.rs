@@ -2,16 +2,17 @@
 //! same call completes it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chronavault_repository::{HolderKey, KeyError, OpenError, Repository};
 use storage::{Effect, Fault, Faulty, MemoryStore, Operation, Store};
-use testkit::damage::copy;
+use testkit::damage::{Damage, copy};
 
 use super::scene::{
     both_are_whole, duplicate, epochs, keys, names, new_key, noon, open, other_key, rotate, small_scene,
 };
 use crate::gate::Gate;
-use crate::ledger::{holder, random};
+use crate::ledger::{holder, id, random};
 
 const OPERATIONS: [Operation; 8] = [
     Operation::Put,
@@ -115,6 +116,101 @@ fn a_rotation_that_fails_at_any_call_is_completed_by_the_next() {
     let original = small_scene();
     let failures = fail_everywhere(&original, |store| rotate(store).is_ok(), survives_rotation);
     assert!(failures > 80, "{failures}");
+}
+
+/// The manifest of the first backup becomes something else.
+fn spoil(store: &MemoryStore) {
+    let manifest = format!("{}.manifest", id(0)).parse().unwrap();
+    Damage::Flip { position: 200, bits: 1 }.apply(store, &manifest).unwrap();
+}
+
+/// A backup that could be read before and cannot be read with the new key holds up everything that takes access away.
+#[test]
+fn no_slot_goes_while_a_backup_cannot_be_read_with_the_new_key() {
+    let original = small_scene();
+    let old_slots = names(&original, "keys/");
+    let (mut before_the_head, mut after_the_head) = (0, 0);
+    for at in 0.. {
+        let store = duplicate(&original);
+        let inner = store.clone();
+        let gate = Arc::new(Gate::new(store.clone(), at, move || spoil(&inner)));
+        let result = rotate(Arc::clone(&gate));
+        if !gate.was_reached() {
+            assert!(before_the_head > 5 && after_the_head > 5, "{before_the_head} {after_the_head}");
+            return;
+        }
+        let Err(KeyError::Canary { id: named, .. }) = result else { continue };
+        assert_eq!(named, id(0));
+        let left = names(&store, "keys/");
+        assert!(old_slots.iter().all(|slot| left.contains(slot)), "before call {at}: {left:?}");
+        match open(store.clone(), &holder()) {
+            Ok(_) => before_the_head += 1,
+            Err(OpenError::Outdated { .. }) => after_the_head += 1,
+            Err(error) => panic!("before call {at}: {error}"),
+        }
+        open(store, &new_key()).unwrap();
+    }
+}
+
+/// The same for a removal.
+#[test]
+fn no_key_goes_while_a_backup_cannot_be_read_with_the_one_that_stays() {
+    let original = rotated();
+    add(original.clone()).unwrap();
+    let slots = names(&original, "keys/");
+    let mut held_up = 0;
+    for at in 0.. {
+        let store = duplicate(&original);
+        let inner = store.clone();
+        let gate = Arc::new(Gate::new(store.clone(), at, move || spoil(&inner)));
+        let repository = Repository::open(Arc::clone(&gate) as Arc<dyn Store>, &holder()).unwrap();
+        let wanted = other_key().slot_id(repository.id(), 1);
+        let planned = repository.plan_key_removal(wanted, &holder());
+        if !gate.was_reached() {
+            assert!(held_up > 5, "{held_up}");
+            return;
+        }
+        if let Err(error) = planned {
+            assert!(matches!(error, KeyError::Canary { .. }), "{error:?}");
+            assert_eq!(names(&store, "keys/"), slots);
+            held_up += 1;
+        }
+    }
+}
+
+/// Two rotations from the same key, one of which does all its work before some call of the other.
+#[test]
+fn of_two_rotations_at_the_same_time_one_is_made() {
+    let original = small_scene();
+    let third = HolderKey::new([10; 32]);
+    let mut overtaken = 0;
+    for at in 0.. {
+        let store = duplicate(&original);
+        let (inner, other) = (store.clone(), third.clone());
+        let succeeded = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&succeeded);
+        let gate = Arc::new(Gate::new(store.clone(), at, move || {
+            let rotation = super::scene::rotation;
+            let (old, noon) = (holder(), noon(5));
+            let made = Repository::rotate_keys(Arc::new(inner), rotation(&old, &other), noon, &random());
+            flag.store(made.is_ok(), Ordering::SeqCst);
+        }));
+        let ours = rotate(Arc::clone(&gate));
+        if !gate.was_reached() {
+            assert!(at > 60 && overtaken > 5, "{at} {overtaken}");
+            return;
+        }
+        let theirs = succeeded.load(Ordering::SeqCst);
+        assert_ne!(ours.is_ok(), theirs, "before call {at}: {ours:?}");
+        let key = if theirs { &third } else { &new_key() };
+        both_are_whole(&open(store.clone(), key).unwrap_or_else(|error| panic!("before call {at}: {error}")));
+        if theirs {
+            overtaken += 1;
+            let loser = open(store.clone(), &new_key());
+            assert!(matches!(loser, Err(OpenError::WrongKey { .. })), "before call {at}: {loser:?}");
+            assert_eq!(names(&store, "intents/"), [""; 0], "before call {at}");
+        }
+    }
 }
 
 fn add(store: impl Store + 'static) -> Result<u64, KeyError> {

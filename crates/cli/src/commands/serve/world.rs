@@ -164,6 +164,14 @@ impl World for ServeWorld {
     fn arguments(&mut self, start: &Start) -> Result<Option<Vec<OsString>>, String> {
         let mut arguments: Vec<String> = Vec::new();
         match &start.task.action {
+            // Somebody else, on another host, may have served that moment meanwhile.
+            Action::Backup { source, kind }
+                if self
+                    .backed_up(source.as_deref(), *kind)
+                    .is_some_and(|began| began >= start.planned_at) =>
+            {
+                return Ok(None);
+            }
             Action::Backup { source, kind } => {
                 arguments.extend(["backup".to_owned(), "--kind".to_owned(), kind.to_string()]);
                 arguments.extend(source.iter().flat_map(|source| ["--source".to_owned(), source.clone()]));

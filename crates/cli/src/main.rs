@@ -12,6 +12,7 @@ mod connection;
 mod environment;
 mod failure;
 mod hardening;
+mod hooks;
 mod key;
 mod opening;
 mod process;
@@ -21,6 +22,7 @@ mod recovery;
 mod screen;
 mod session;
 mod settings;
+mod sheet;
 mod signals;
 mod surroundings;
 mod usage;
@@ -52,6 +54,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, environment: Environment) -> Exit {
+    if let Some(parent) = cli.global.supervised_by {
+        process::end_with(parent);
+    }
     let screen = Screen::new(&cli.global, &environment);
     let session = Session { screen, flags: cli.global, environment, noted: Noted::default() };
     match recording::run(cli.command, session) {

@@ -5,6 +5,8 @@
 
 mod file;
 mod retention;
+mod service;
+mod shown;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use file::SettingsFile;
+pub(crate) use service::ServiceSettings;
+pub(crate) use shown::Shown;
 
 use crate::args::{BackupArgs, GlobalArgs, MaxSizePolicy};
 use crate::catalogue::Code;
@@ -127,6 +131,11 @@ impl Settings {
             interval_hours,
             sandbox_directory,
         })
+    }
+
+    /// A directory of ours beside the repository.
+    fn beside_repository(&self, name: &str) -> PathBuf {
+        beside(&self.root, name)
     }
 
     /// The settings of a backup.
@@ -301,7 +310,7 @@ fn journal_directory(root: &Path, from: &Layers<'_>) -> Result<PathBuf, Failure>
     let (origin, directory) = match (from.environment.path(VARIABLE), of_file) {
         (Some(directory), _) => (VARIABLE.to_owned(), directory),
         (None, Some(directory)) => (from.file.origin("repository.journal_directory"), directory),
-        (None, None) => return Ok(journal_beside(root)),
+        (None, None) => return Ok(beside(root, "journal")),
     };
     if directory.starts_with(root) {
         let message = format!("{origin} is {}, which is inside the repository", directory.display());
@@ -310,16 +319,17 @@ fn journal_directory(root: &Path, from: &Layers<'_>) -> Result<PathBuf, Failure>
     Ok(directory)
 }
 
-/// `journal` beside `isolated`; beside a repository of another name, that name with `-journal` behind it.
-fn journal_beside(root: &Path) -> PathBuf {
+/// `name` beside `isolated`; beside a repository of another name, that name with `-name` behind it.
+fn beside(root: &Path, name: &str) -> PathBuf {
     let parent = root.parent().unwrap_or(root);
     match root.file_name() {
-        Some(name) if name != "isolated" => {
-            let mut name = name.to_owned();
-            name.push("-journal");
-            parent.join(name)
+        Some(own) if own != "isolated" => {
+            let mut own = own.to_owned();
+            own.push("-");
+            own.push(name);
+            parent.join(own)
         }
-        _ => parent.join("journal"),
+        _ => parent.join(name),
     }
 }
 

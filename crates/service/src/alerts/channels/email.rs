@@ -1,5 +1,6 @@
 //! E-mail over SMTP.
 
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -150,7 +151,7 @@ impl EmailChannel {
 
     fn failed(&self, error: &SmtpError) -> ChannelError {
         let (place, limit) = (self.place(), self.settings.limit);
-        if error.is_timeout() {
+        if is_late(error) {
             return ChannelError::Late { place, limit };
         }
         let reason = match std::error::Error::source(error) {
@@ -195,6 +196,18 @@ fn transport(settings: &EmailSettings) -> Result<SmtpTransport, EmailSettingsErr
         builder = builder.credentials(Credentials::new(user.clone(), password.reveal().to_owned()));
     }
     Ok(builder.build())
+}
+
+/// Whether the other end said nothing for too long. Sockets with a time limit say that they would block.
+fn is_late(error: &SmtpError) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+        }
+        source = cause.source();
+    }
+    error.is_timeout()
 }
 
 impl Channel for EmailChannel {

@@ -3,6 +3,7 @@
 //! Invariant: a value is checked once, here, and an error names the flag, variable or line of the file that it came
 //! from. Values that may hold a secret are never part of an error.
 
+mod alerts;
 mod file;
 mod retention;
 mod source;
@@ -301,7 +302,7 @@ fn journal_directory(root: &Path, from: &Layers<'_>) -> Result<PathBuf, Failure>
     let (origin, directory) = match (from.environment.path(VARIABLE), of_file) {
         (Some(directory), _) => (VARIABLE.to_owned(), directory),
         (None, Some(directory)) => (from.file.origin("repository.journal_directory"), directory),
-        (None, None) => return Ok(journal_beside(root)),
+        (None, None) => return Ok(beside(root, "journal")),
     };
     if directory.starts_with(root) {
         let message = format!("{origin} is {}, which is inside the repository", directory.display());
@@ -310,16 +311,17 @@ fn journal_directory(root: &Path, from: &Layers<'_>) -> Result<PathBuf, Failure>
     Ok(directory)
 }
 
-/// `journal` beside `isolated`; beside a repository of another name, that name with `-journal` behind it.
-fn journal_beside(root: &Path) -> PathBuf {
+/// The directory `name` beside `isolated`; beside a repository of another name, that name with `-` and `name` behind it.
+fn beside(root: &Path, name: &str) -> PathBuf {
     let parent = root.parent().unwrap_or(root);
     match root.file_name() {
-        Some(name) if name != "isolated" => {
-            let mut name = name.to_owned();
-            name.push("-journal");
-            parent.join(name)
+        Some(own) if own != "isolated" => {
+            let mut own = own.to_owned();
+            own.push("-");
+            own.push(name);
+            parent.join(own)
         }
-        _ => parent.join("journal"),
+        _ => parent.join(name),
     }
 }
 

@@ -53,6 +53,7 @@ impl Asked {
             | Command::List(_)
             | Command::Show(_)
             | Command::Journal(_)
+            | Command::Alert(_)
             | Command::Doctor(_)
             | Command::Demo(_)
             | Command::Completions(_)

@@ -1,12 +1,19 @@
 //! `chronavault.toml`. Unknown names are errors, so that a misspelt setting is not silently without effect. Secrets have
 //! no place in it, except a password that somebody puts into a URL.
 
+mod alerts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub(crate) use alerts::{
+    AlertsTable, ChannelTable, ChannelType, MethodWord, PingTable, RouteTable, SecurityWord, ServiceTable,
+    SeverityWord,
+};
 
 use crate::args::MaxSizePolicy;
 use crate::catalogue::Code;
@@ -36,6 +43,10 @@ pub(crate) struct Content {
     pub(crate) retention: RetentionTable,
     /// `[sources.NAME]`
     pub(crate) sources: BTreeMap<String, SourceTable>,
+    /// `[service]`
+    pub(crate) service: ServiceTable,
+    /// `[alerts]`
+    pub(crate) alerts: AlertsTable,
 }
 
 /// `[repository]`: where backups are kept and which file has the key.

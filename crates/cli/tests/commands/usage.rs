@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "init",
     "backup",
     "list",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 16] = [
     "hold",
     "wal",
     "journal",
+    "alert",
     "doctor",
     "demo",
     "completions",
@@ -24,6 +25,8 @@ const COMMANDS: [&str; 16] = [
 const PARTS: [&str; 4] = ["push", "fetch", "receive", "status"];
 /// The parts of `journal`.
 const JOURNAL_PARTS: [&str; 2] = ["show", "verify"];
+/// The parts of `alert`.
+const ALERT_PARTS: [&str; 2] = ["test", "list"];
 
 #[test]
 fn help_names_every_command_and_none_that_is_missing() {
@@ -39,7 +42,7 @@ fn help_names_every_command_and_none_that_is_missing() {
     for absent in ["keys", "serve", "drill"] {
         assert!(!help.out.contains(&format!("\n  {absent} ")), "{absent}");
     }
-    for (command, parts) in [("wal", &PARTS[..]), ("journal", &JOURNAL_PARTS)] {
+    for (command, parts) in [("wal", &PARTS[..]), ("journal", &JOURNAL_PARTS), ("alert", &ALERT_PARTS)] {
         let help = place.run(&[command, "--help"]).out;
         for part in parts {
             assert!(help.contains(&format!("\n  {part} ")), "{part}");
@@ -125,6 +128,6 @@ fn completions_and_manual_pages_are_made_for_every_command() {
     }
     assert!(place.path("pages/chronavault.1").exists());
     let files = place.run(&["man", "pages", "--json"]).json()["files"].as_array().map_or(0, Vec::len);
-    assert_eq!(files, COMMANDS.len() + PARTS.len() + JOURNAL_PARTS.len() + 1);
+    assert_eq!(files, COMMANDS.len() + PARTS.len() + JOURNAL_PARTS.len() + ALERT_PARTS.len() + 1);
     assert!(place.run(&["man"]).out.starts_with(".ie"));
 }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 /// What no error and no output may show.
 const SECRET: &str = "hunter2";
 /// Long enough for any other end on this machine that answers at all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// For other ends that never answer.
 const IMPATIENCE: Duration = Duration::from_millis(300);
 

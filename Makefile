@@ -36,7 +36,7 @@ bench: ## Time and size against the usual tools; writes docs/benchmarks*.md
 	@scripts/bench.sh
 
 .PHONY: soak
-soak: ## Kill a backup at COUNT random points: make soak SEED=42 COUNT=1000
+soak: ## Kill backups at COUNT random points, and restores at some: make soak SEED=42 COUNT=1000
 	@scripts/setup.sh
 	@scripts/soak.sh "$(SEED)" "$(COUNT)"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kills backups at random points, COUNT times, and looks each time whether everything that was acknowledged is still
-# there; and recovers a cluster to COUNT / 20 random moments of each kind: soak.sh [SEED] [COUNT]. The same seed does the same again; without one, a new one is chosen and printed.
+# there; kills the service COUNT / 2 times (at most 200); recovers a cluster to COUNT / 20 random moments of each kind; and kills COUNT / 5 restores of it, which then go on: soak.sh [SEED] [COUNT]. The same seed does the same again; without one, a new one is chosen and printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -40,6 +40,8 @@ only come from a fault of the writer. `--verify-ids` checks it nevertheless, and
 `blake3` is installed. Row proofs (section 9) are not recomputed for the same reason (XXH3); the number of rows is
 checked here and again by load.sh.
 
+A key that was left behind when keys were rotated reads what was sealed before, with --before-rotation.
+
 Where only the WAL of a cluster is wanted, recover_wal.py, beside this file, writes all of it.
 
 Exit status: 0 done; 1 the environment failed (disk, permissions); 2 usage; 3 the key is not one of this repository;
@@ -396,6 +398,8 @@ def open_slot(content: bytes, name: str, holder_key: bytes, repository_id: bytes
 def opens_another(store: Store, holder_key: bytes) -> bool:
     """Whether some slot is for this key, by the repository that the slot itself names: then the key is not to blame."""
     for name in store.names("keys"):
+        if not name.endswith(".slot"):
+            continue
         content = store.read(f"keys/{name}", MEBIBYTE)
         if len(content) == SLOT.size:
             _magic, _version, _kind, _flags, epoch, owner, identity, *_sealed = SLOT.unpack(content)
@@ -404,8 +408,12 @@ def opens_another(store: Store, holder_key: bytes) -> bool:
     return False
 
 
-def open_keys(store: Store, holder_key: bytes) -> Keys:
-    """Every root key that the holder's key opens, each checked against its commitment; then the head itself."""
+def open_keys(store: Store, holder_key: bytes, before_rotation: bool = False) -> Keys:
+    """Every root key that the holder's key opens, each checked against its commitment; then the head itself.
+
+    A key that was left behind by a rotation has slots of the first epochs only. With `before_rotation` it opens what was
+    sealed in these; the head, which the last epoch vouches for, is then not authenticated but for their commitments.
+    """
     head = parse_head(store.read(HEAD_KEY, HEAD_MAX_BYTES))
     roots, absent = {}, []
     for epoch, commitment in enumerate(head.commitments, start=1):
@@ -422,11 +430,17 @@ def open_keys(store: Store, holder_key: bytes) -> Keys:
         strange = opens_another(store, holder_key)
         require(not strange, f"{HEAD_KEY} does not belong to the slots in keys/, which do hold one for this key")
         raise Failure("the key is not one of this repository: keys/ has no slot for it", EXIT_WRONG_KEY)
+    first, last = len(roots), len(head.commitments)
+    if absent and not (before_rotation and set(roots) == set(range(1, first + 1))):
+        other = f"{absent[0]} is missing, though the key opens other epochs of this repository"
+        hint = "; a key of before a rotation reads earlier backups with --before-rotation" if 1 in roots else ""
+        raise Failure(other + hint, EXIT_MISSING)
     if absent:
-        raise Failure(f"{absent[0]} is missing, though the key opens other epochs of this repository", EXIT_MISSING)
-    mac_key = hkdf(roots[len(head.commitments)], head.repository_id, b"chronavault v1 head", 32)
-    genuine = hmac.compare_digest(hmac.new(mac_key, head.mac_message, hashlib.sha256).digest(), head.mac)
-    require(genuine, f"{HEAD_KEY} is damaged: its head_mac does not fit its content")
+        say(f"WARNING: the key opens epochs 1 to {first} of {last}; chronavault.json cannot be authenticated with it")
+    else:
+        mac_key = hkdf(roots[last], head.repository_id, b"chronavault v1 head", 32)
+        genuine = hmac.compare_digest(hmac.new(mac_key, head.mac_message, hashlib.sha256).digest(), head.mac)
+        require(genuine, f"{HEAD_KEY} is damaged: its head_mac does not fit its content")
     id_key = hkdf(roots[1], head.repository_id, b"chronavault v1 chunk id", 32)
     return Keys(head.repository_id, roots, id_key, head.region_bytes)
 
@@ -482,7 +496,7 @@ class Container:
         self._require(found == magic, f"it does not begin with {magic.decode()}")
         require((version, suite, flags) == (1, 1, 0), f"{name} is of a version or suite that is not known here")
         require(repository_id == keys.repository_id, f"{name} belongs to another repository")
-        self._require(epoch in keys.roots, f"it is sealed for epoch {epoch}, which this repository does not have")
+        self._require(epoch in keys.roots, f"it is sealed for epoch {epoch}, which the key does not open")
         info = b"chronavault v1 container" + self.header
         self.cipher = AESGCM(hkdf(keys.roots[epoch], salt, info, 32))
 
@@ -2162,6 +2176,9 @@ def parse_arguments(arguments: Optional[list[str]]) -> argparse.Namespace:
     parser.add_argument("repository", metavar="REPOSITORY", help="the directory that holds chronavault.json")
     parser.add_argument("backup", metavar="BACKUP_ID", help="backup-YYYY-MM-DD-HHMMSS-xxxxxx")
     parser.add_argument("output", metavar="OUT_DIR", help="a directory that does not exist or is empty")
+    parser.add_argument(
+        "--before-rotation", action="store_true", help="the key is of before a rotation: read what was sealed then"
+    )
     parser.add_argument("--verify-ids", action="store_true", help="check chunk ids too (slow)")
     limits = parser.add_mutually_exclusive_group()
     limits.add_argument("--no-wal", action="store_true", help="leave out the archived WAL (physical backups)")
@@ -2179,7 +2196,8 @@ def main(arguments: Optional[list[str]] = None) -> int:
     try:
         holder_key = read_holder_key(os.environ)
         store = Store(options.repository)
-        with Backup(store, open_keys(store, holder_key), options.backup, options.verify_ids) as backup:
+        keys = open_keys(store, holder_key, options.before_rotation)
+        with Backup(store, keys, options.backup, options.verify_ids) as backup:
             replay = find_wal(backup, options.no_wal, options.until)
             recover(backup, options.output, replay)
             print(instructions(backup, options.output, replay))

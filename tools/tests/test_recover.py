@@ -144,6 +144,49 @@ class Keys(RecoverTest):
         (repository.directory / repository.slot_name(1)).unlink()
         self.assert_fails(5, repository.slot_name(1))
 
+    def test_a_key_of_before_a_rotation_reads_what_was_sealed_then(self):
+        sample = self.sample(epochs=2)
+        repository = sample.repository
+        (repository.directory / repository.slot_name(2)).unlink()
+        self.assert_fails(5, repository.slot_name(2), "--before-rotation")
+        done = self.run_recover("--before-rotation")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("WARNING: the key opens epochs 1 to 1 of 2", done.stderr)
+        self.assertEqual((self.output / "rows/1.copy").read_bytes(), sample.plain()["rows/1"])
+
+    def test_a_key_of_before_a_rotation_reads_nothing_of_after(self):
+        repository = Sample(self.repository(epochs=2), epoch=2).put().repository
+        (repository.directory / repository.slot_name(2)).unlink()
+        done = self.run_recover("--before-rotation")
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("sealed for epoch 2, which the key does not open", done.stderr)
+        # That of the first epoch is needed in any case, and a whole set of slots still needs a head that is genuine.
+        (repository.directory / repository.slot_name(1)).unlink()
+        self.assertEqual(self.run_recover("--before-rotation").returncode, 3)
+        repository.put(repository.slot_name(2), repository.slot(2))
+        self.assertEqual(self.run_recover("--before-rotation").returncode, 5)
+        repository.put(repository.slot_name(1), repository.slot(1))
+        repository.put("chronavault.json", json.dumps({**repository.head(), "head_mac": "00" * 32}).encode())
+        done = self.run_recover("--before-rotation")
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("head_mac", done.stderr)
+
+    def test_slots_of_several_holders_lie_side_by_side(self):
+        sample = self.sample(epochs=2)
+        repository, own = sample.repository, HOLDER_KEY
+        other = bytes(range(1, 33))
+        for epoch in (1, 2):
+            repository.holder_key = other
+            repository.put(repository.slot_name(epoch), repository.slot(epoch))
+            note = {"version": 1, "key": repository.slot_id(1).hex(), "created_at": "2026-11-23T12:00:00Z"}
+            repository.put(f"keys/{repository.slot_id(epoch).hex()}.json", json.dumps(note).encode())
+            # What is as long as a slot and is none.
+            repository.put(f"keys/{repository.slot_id(1).hex()}.2026-11-23-120000-abc123.checked", bytes(140))
+        for key in (own, other):
+            self.assertEqual(self.run_recover(key=key.hex()).returncode, 0)
+            shutil.rmtree(self.output)
+        self.assert_fails(3, "not one of this repository", key="11" * 32)
+
     def test_every_byte_of_a_slot_counts(self):
         repository = self.sample().repository
         path = repository.directory / repository.slot_name(1)

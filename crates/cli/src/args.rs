@@ -12,14 +12,17 @@ mod alert;
 mod cluster;
 mod examples;
 mod journal;
+mod keys;
 mod wal;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::{BackupId, Level};
 
+pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
@@ -75,6 +78,30 @@ pub(crate) struct GlobalArgs {
     /// Read the encryption key from FILE [environment: BACKUP_ENCRYPTION_KEY_FILE].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// The schedule for which this runs, for the journal.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) schedule: Option<String>,
+    /// The moment that this run serves, for the journal.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) planned_at: Option<String>,
+    /// The process with which this one ends.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) supervised_by: Option<i32>,
+}
+
+impl GlobalArgs {
+    /// What to call this program with, so that it finds the same settings, ends with this process, and answers in JSON.
+    pub(crate) fn again(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--json".into(), "--quiet".into(), "--supervised-by".into()];
+        arguments.push(std::process::id().to_string().into());
+        let paths =
+            [("--config", &self.config), ("--directory", &self.directory), ("--key-file", &self.key_file)];
+        for (name, path) in paths {
+            arguments.extend(path.iter().flat_map(|path| [name.into(), path.clone().into()]));
+        }
+        arguments.extend(self.repository.iter().flat_map(|url| ["--repository".into(), url.into()]));
+        arguments
+    }
 }
 
 /// The commands.
@@ -104,6 +131,9 @@ pub(crate) enum Command {
     /// Remove backups that expired, and what nothing needs any more.
     #[command(after_help = examples::PRUNE)]
     Prune(PruneArgs),
+    /// Show, add, rotate and remove the keys that open the repository; print a recovery sheet.
+    #[command(subcommand, after_help = examples::KEYS, arg_required_else_help = true)]
+    Keys(KeysCommand),
     /// Delete backups by hand, with their packs; refuses the last proven one.
     #[command(after_help = examples::DELETE)]
     Delete(DeleteArgs),
@@ -119,6 +149,12 @@ pub(crate) enum Command {
     /// Test the channels of alerts, and show what is wrong at present.
     #[command(subcommand, after_help = examples::ALERT, arg_required_else_help = true)]
     Alert(AlertCommand),
+    /// Run as a service: what is scheduled, the receiving of WAL, and watching over it.
+    #[command(after_help = examples::SERVE)]
+    Serve,
+    /// Check the settings, or show each with its value and where it comes from.
+    #[command(subcommand, after_help = examples::CONFIG, arg_required_else_help = true)]
+    Config(ConfigCommand),
     /// Check settings, key, repository, tools and server; each finding says what to do next.
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
@@ -349,6 +385,17 @@ pub(crate) struct HoldArgs {
     /// Release the backup.
     #[arg(long, requires = "backup")]
     pub(crate) release: bool,
+}
+
+/// `config`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check everything that the settings say, without a server or a repository.
+    #[command(after_help = examples::CONFIG)]
+    Check,
+    /// Show each setting with its value and where it comes from. Secrets are not shown.
+    #[command(after_help = examples::CONFIG)]
+    Show,
 }
 
 /// `doctor`.

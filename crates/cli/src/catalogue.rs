@@ -8,7 +8,7 @@ mod notices;
 
 pub(crate) use classify::journal_failure;
 pub(crate) use notices::{
-    foreign_proof, is_note, journal_damaged, journal_finding, journal_not_copied, needs_person,
+    foreign_proof, hook_failed, is_note, journal_damaged, journal_finding, journal_not_copied, needs_person,
     password_on_command_line, problem_hint,
 };
 
@@ -81,6 +81,21 @@ codes! {
         "Restore the directory keys/ of the repository from a copy; without its slot no key opens it.";
     KeySlotChanged = "key.slot_changed", Failed,
         "Restore the file that is named from a copy of the repository, or use another key that opens it.";
+    KeyOutdated = "key.outdated", Usage,
+        "Use the key that `chronavault keys rotate` made; its holder gives this one access again with `chronavault keys add`. tools/recover.py reads with it what was sealed before.";
+    KeyUnknown = "key.unknown", Usage, "Run `chronavault keys list` to see the keys that there are.";
+    KeySame = "key.same", Usage, "Leave out --from to have a new key made, or name the file of another key.";
+    KeyInUse = "key.in_use", Failed,
+        "Run it with a key that stays, or add --force and --through with the file of a key that stays.";
+    KeyLast = "key.last", Failed, "Add another key first, with `chronavault keys add`.";
+    KeyCanary = "key.canary", Failed,
+        "Nothing was taken away; run `chronavault verify --all --level contents` with the key in use, then try again.";
+    KeyRotating = "key.rotating", Failed,
+        "Run `chronavault keys rotate --from FILE` with the new key of that rotation, or give it up: `chronavault keys remove` with the key that is named.";
+    KeyEscrow = "key.escrow", Usage,
+        "Type the lines that are named again: their number, two groups of four digits, and the group that checks them.";
+    KeyNotShown = "key.not_shown", Usage,
+        "Write the sheet to a file with --output FILE.svg, or add --yes where standard output goes to a printer.";
 
     // The repository.
     RepositoryMissing = "repository.missing", Failed,
@@ -121,6 +136,8 @@ codes! {
     BackupAbandoned = "backup.abandoned", Failed,
         "Run the backup again, and `chronavault prune` not beside it: it takes a backup of more than a day for one that was killed.";
 
+    ServiceListen = "service.listen", Failed, "Give the service another address with service.listen, or end what listens there.";
+    HookFailed = "hook.failed", Failed, "Correct what the hook says, or take it out of [hooks] in chronavault.toml.";
     LeaseHeld = "lease.held", Failed,
         "Wait until it has ended. If that process was killed, the right is free at the time that is named.";
     LeaseLost = "lease.lost", Failed,

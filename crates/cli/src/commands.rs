@@ -5,6 +5,7 @@ mod alert;
 mod backup;
 mod backup_cluster;
 mod completions;
+mod config;
 mod delete;
 mod demo;
 mod describe;
@@ -13,11 +14,13 @@ mod export;
 mod hold;
 mod init;
 mod journal;
+mod keys;
 mod list;
 mod man;
 mod prune;
 mod restore;
 mod restore_cluster;
+mod serve;
 mod show;
 mod verify;
 mod wal;
@@ -38,11 +41,14 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Restore(args) => restore::run(&args, session),
         Command::Export(args) => export::run(&args, session),
         Command::Prune(args) => prune::run(&args, session),
+        Command::Keys(command) => keys::run(&command, session),
         Command::Delete(args) => delete::run(&args, session),
         Command::Hold(args) => hold::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
         Command::Journal(command) => journal::run(&command, session),
         Command::Alert(command) => alert::run(&command, session),
+        Command::Serve => serve::run(session),
+        Command::Config(command) => config::run(command, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
         Command::Completions(args) => completions::run(&args),

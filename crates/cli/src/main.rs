@@ -12,6 +12,7 @@ mod connection;
 mod environment;
 mod failure;
 mod hardening;
+mod hooks;
 mod key;
 mod opening;
 mod process;
@@ -22,6 +23,7 @@ mod screen;
 mod secret;
 mod session;
 mod settings;
+mod sheet;
 mod signals;
 mod surroundings;
 mod usage;
@@ -53,6 +55,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, environment: Environment) -> Exit {
+    if let Some(parent) = cli.global.supervised_by {
+        process::end_with(parent);
+    }
     let screen = Screen::new(&cli.global, &environment);
     let session = Session { screen, flags: cli.global, environment, noted: Noted::default() };
     match recording::run(cli.command, session) {

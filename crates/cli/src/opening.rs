@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::BackupId;
-use repository::{HolderKey, Listed, Repository};
+use repository::{HolderKey, Listed, OpenError, Repository};
 use storage::{Isolation, LocalStore};
 
 use crate::args::BackupArg;
@@ -22,7 +22,26 @@ pub(crate) fn store(settings: &Settings) -> Result<Arc<LocalStore>, Failure> {
 /// repository is looked at.
 pub(crate) fn repository(settings: &Settings) -> Result<Repository, Failure> {
     let key = settings.key.require(&settings.environment)?;
-    Ok(Repository::open(store(settings)?, &holder(&key))?)
+    open(settings, store(settings)?, &holder(&key))
+}
+
+/// The repository in `store`, opened with the key that the settings name.
+pub(crate) fn open(
+    settings: &Settings,
+    store: Arc<LocalStore>,
+    holder: &HolderKey,
+) -> Result<Repository, Failure> {
+    Repository::open(store, holder).map_err(|error| {
+        let is_other_key = matches!(error, OpenError::WrongKey { .. } | OpenError::Outdated { .. });
+        let next = settings.key.next_file().filter(|next| is_other_key && next.exists());
+        match next {
+            None => error.into(),
+            Some(next) => Failure::from(error).with_hint(format!(
+                "A rotation was interrupted, whose new key is in {}: run `chronavault keys rotate` again.",
+                next.display()
+            )),
+        }
+    })
 }
 
 /// The key in the form in which the repository takes it.

@@ -8,6 +8,15 @@ pub(crate) fn identity() -> String {
     format!("{}/{}/{start}", place(), std::process::id())
 }
 
+/// Has this process asked to stop when its parent, the process `parent`, ends. One whose parent has ended already ends now.
+pub(crate) fn end_with(parent: i32) {
+    // Without it, a run goes on when the service was killed; the lease of its source keeps others away until it has ended.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    if rustix::process::getppid().is_none_or(|found| found.as_raw_nonzero().get() != parent) {
+        std::process::exit(1);
+    }
+}
+
 /// Whether a process is known to have ended: it ran where this one runs, and is there no more.
 pub(crate) fn is_gone(identity: &str) -> bool {
     let Some(rest) = identity.strip_prefix(&format!("{}/", place())) else { return false };

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::screen::{Answer, Notice, Screen};
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::{actor, commands, opening, surroundings, usage, wal_event, wording};
+use crate::{actor, commands, hooks, opening, surroundings, usage, wal_event, wording};
 use asked::{Asked, words_without_secret};
 
 /// Bytes of a message in the journal.
@@ -39,14 +39,17 @@ impl Noted {
 
 /// Runs a command, and records it if it changes or reads backup data.
 pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure> {
-    let Some(asked) = Asked::of(&command, &session.environment) else {
+    let Some(mut asked) = Asked::of(&command, &session.environment) else {
         return commands::run(command, session);
     };
+    for (name, value) in [("schedule", &session.flags.schedule), ("planned_at", &session.flags.planned_at)] {
+        asked.parameters.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
+    }
     let (screen, noted) = (session.screen, session.noted.clone());
     let settings = Settings::load(&session.flags, session.environment.clone());
     let mut recording = Recording::new(asked, screen);
     recording.begin(settings.as_ref().ok())?;
-    let result = commands::run(command, session);
+    let result = recording.hook_before(settings.as_ref().ok()).and_then(|()| commands::run(command, session));
     recording.end(settings.as_ref().ok(), &result, &noted);
     result.map(|answer| answer.warned(&recording.notices))
 }
@@ -86,6 +89,15 @@ impl Place {
             file_bytes: FILE_BYTES,
         }
     }
+}
+
+/// Records something without duration.
+pub(crate) fn note(settings: &Settings, repository: &Repository, what: RunStart) -> Result<(), Failure> {
+    let place = Place { repository: repository.clone(), directory: directory(settings) };
+    let actor = what.actor.clone();
+    let journal = place.journal(&actor);
+    let recorded = journal.note(what);
+    recorded.map(|_| ()).map_err(|error| catalogue::journal_failure(&error, Code::JournalUnwritable))
 }
 
 /// The directory of the journal.
@@ -130,13 +142,25 @@ impl Recording {
         }
     }
 
+    fn hook_before(&self, settings: Option<&Settings>) -> Result<(), Failure> {
+        let Some(settings) = settings else { return Ok(()) };
+        hooks::before(settings, self.asked.operation, self.asked.source.as_deref())
+    }
+
     /// Records the end, and copies entries into the repository when it is time to.
     fn end(&mut self, settings: Option<&Settings>, result: &Result<Answer, Failure>, noted: &Noted) {
-        if self.open.is_none() && self.asked.operation == Operation::Init && result.is_ok() {
+        // What made the repository, or opened it again: before, there was no key under which to record.
+        let opened = matches!(self.asked.operation, Operation::Init | Operation::KeysRotate);
+        if self.open.is_none() && opened && result.is_ok() {
             self.begin_afterwards(settings);
         }
         let Some((place, run)) = self.open.take() else { return };
-        let end = self.ended(result, noted, &place.repository);
+        let mut end = self.ended(result, noted, &place.repository);
+        let source = self.asked.source.as_deref();
+        if let Some(notice) = settings.and_then(|it| hooks::after(it, self.asked.operation, source, &end)) {
+            end.warnings.push(notice.code.clone());
+            self.warn(notice);
+        }
         let journal = place.journal(&self.actor);
         let recorded = match journal.end(run, end) {
             Ok(recorded) => recorded,
@@ -152,7 +176,7 @@ impl Recording {
         }
     }
 
-    /// Records the start of what made the repository: before, there was no key under which to record.
+    /// Records the start of what only now has a repository to record in.
     fn begin_afterwards(&mut self, settings: Option<&Settings>) {
         let Some(place) = settings.and_then(Place::open) else { return };
         match place.journal(&self.actor).start(self.start()) {

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::args::GlobalArgs;
 use crate::catalogue::Code;
@@ -176,6 +177,13 @@ impl Screen {
             // Where nobody reads the story, it still has its exit status.
             let _ = writeln!(io::stdout().lock(), "{line}");
         }
+    }
+
+    /// The one text that holds a key, which somebody asked for.
+    pub(crate) fn sheet(sheet: &Zeroizing<String>) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(sheet.as_bytes())?;
+        out.flush()
     }
 
     /// A line for people that is neither result nor warning.

@@ -6,6 +6,8 @@
 mod alerts;
 mod file;
 mod retention;
+mod service;
+mod shown;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use file::SettingsFile;
+pub(crate) use service::ServiceSettings;
+pub(crate) use shown::Shown;
 
 use crate::args::{BackupArgs, GlobalArgs, MaxSizePolicy};
 use crate::catalogue::Code;
@@ -128,6 +132,11 @@ impl Settings {
             interval_hours,
             sandbox_directory,
         })
+    }
+
+    /// A directory of ours beside the repository.
+    fn beside_repository(&self, name: &str) -> PathBuf {
+        beside(&self.root, name)
     }
 
     /// The settings of a backup.
@@ -311,7 +320,7 @@ fn journal_directory(root: &Path, from: &Layers<'_>) -> Result<PathBuf, Failure>
     Ok(directory)
 }
 
-/// The directory `name` beside `isolated`; beside a repository of another name, that name with `-` and `name` behind it.
+/// `name` beside `isolated`; beside a repository of another name, that name with `-name` behind it.
 fn beside(root: &Path, name: &str) -> PathBuf {
     let parent = root.parent().unwrap_or(root);
     match root.file_name() {

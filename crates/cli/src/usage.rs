@@ -48,7 +48,8 @@ fn failure(error: &clap::Error, arguments: &[OsString]) -> Failure {
         Some(tip) => format!("{}{}. {help}", tip[..1].to_uppercase(), &tip[1..]),
         None => help,
     };
-    Failure::new(Code::Usage, redact(&message)).with_hint(redact(&hint))
+    let shown = |text: &str| without_keys(&redact(text));
+    Failure::new(Code::Usage, shown(&message)).with_hint(shown(&hint))
 }
 
 /// The command that was meant.
@@ -62,6 +63,24 @@ fn command_name(arguments: &[OsString]) -> Option<String> {
 /// `text` without the passwords of connection strings that ended up in the wrong place.
 pub(crate) fn redact(text: &str) -> String {
     text.split(' ').map(redact_word).collect::<Vec<_>>().join(" ")
+}
+
+/// Longer runs of hexadecimal digits than a slot id has are taken for a key.
+const SLOT_ID_DIGITS: usize = 32;
+
+/// `text` without keys that ended up on the command line. (Names of packs are as long; they are no matter for the parser.)
+fn without_keys(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for run in text.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
+        let digits = run.trim_end_matches(|c: char| !c.is_ascii_hexdigit());
+        if digits.len() > SLOT_ID_DIGITS {
+            shown.push('…');
+            shown.push_str(&run[digits.len()..]);
+        } else {
+            shown.push_str(run);
+        }
+    }
+    shown
 }
 
 fn redact_word(word: &str) -> String {
@@ -100,6 +119,24 @@ mod tests {
         let failure = explained(&["chronavault", "bakcup"]);
         assert_eq!(failure.message, "unrecognized subcommand 'bakcup'");
         assert!(failure.hint().contains("'backup'"), "{}", failure.hint());
+    }
+
+    #[test]
+    fn a_misplaced_key_is_not_repeated() {
+        let key = "5ec2e7c0".repeat(8);
+        for arguments in
+            [&["remove", key.as_str()][..], &["list", &key], &["add", "--from", "x", &key], &[&key]]
+        {
+            let failure = explained(&[&["chronavault", "keys"], arguments].concat());
+            assert!(
+                !failure.message.contains("5ec2") && failure.message.contains('…'),
+                "{}",
+                failure.message
+            );
+            assert!(!failure.hint().contains("5ec2"), "{}", failure.hint());
+        }
+        let slot = "5ec2e7c0".repeat(4);
+        assert!(explained(&["chronavault", "keys", "list", &slot]).message.contains(&slot));
     }
 
     #[test]

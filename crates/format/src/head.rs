@@ -104,6 +104,16 @@ impl Head {
         head
     }
 
+    /// The head of the same repository with one more epoch, whose root key is `root_key`.
+    #[must_use]
+    pub fn with_epoch(&self, root_key: &RootKey) -> Self {
+        let epoch = self.current_epoch().saturating_add(1);
+        let mut head = self.clone();
+        head.epochs.push(EpochRecord { epoch, commitment: root_key.commitment(self.repository_id, epoch) });
+        head.mac = head.compute_mac(root_key);
+        head
+    }
+
     /// Reads and checks everything that can be checked without a key.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         let preamble: Preamble =
@@ -214,6 +224,20 @@ mod tests {
         parsed.authenticate(&root).unwrap();
         assert!(parsed.recognises(1, &root));
         assert!(parsed.authenticate(&RootKey::new([8; 32])).is_err());
+    }
+
+    #[test]
+    fn a_new_epoch_is_vouched_for_by_its_own_root_key() {
+        let (head, root) = head();
+        let next = RootKey::new([9; 32]);
+        let rotated = Head::parse(&head.with_epoch(&next).to_json().unwrap()).unwrap();
+        assert_eq!(rotated.current_epoch(), 2);
+        rotated.authenticate(&next).unwrap();
+        assert!(rotated.authenticate(&root).is_err(), "the old root key vouches for nothing any more");
+        assert!(
+            rotated.recognises(1, &root) && rotated.recognises(2, &next) && !rotated.recognises(2, &root)
+        );
+        assert_eq!((rotated.created_at, rotated.chunking), (head.created_at, head.chunking));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod chunking;
 mod codec;
 mod container;
 mod error;
+mod escrow;
 mod head;
 mod hold;
 mod identity;
@@ -15,6 +16,7 @@ mod intent;
 mod journal;
 mod journal_chain;
 mod key;
+mod key_note;
 mod keyring;
 mod lease;
 mod list;
@@ -33,6 +35,7 @@ pub use container::{
     RecordSpan, RecordType, WAL_CHUNK_BYTES, WAL_CONTAINER_BYTES_MAX, Walker, walk,
 };
 pub use error::FormatError;
+pub use escrow::{ESCROW_LINES, EscrowError, LineFault, MistypedLine};
 pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
 pub use hold::{HOLD_VERSION, Hold};
 pub use identity::{ChunkId, Commitment, JournalId, PackId, ParseHexError, RepositoryId, Sha256, SlotId};
@@ -43,6 +46,10 @@ pub use journal::{
 };
 pub use journal_chain::{ChainBreak, ChainFinding, JournalChain};
 pub use key::{HolderKey, JournalKey, KEY_BYTES, ParseKeyError, RootKey, Secrets};
+pub use key_note::{
+    KEY_NOTE_BYTES_MAX, KEY_NOTE_VERSION, KeyCheck, KeyLabel, LABEL_CHARS_MAX, LabelError, RotationClaim,
+    SlotNote,
+};
 pub use keyring::Keyring;
 pub use lease::{LEASE_VERSION, Lease};
 pub use list::{LIST_ENTRIES_MAX, ListEntry, Place, decode_list, encode_list};
@@ -51,5 +58,5 @@ pub use manifest::{
     PackRecord, PhysicalRecord, ProblemRecord, Proof, REGIONS, StreamKind, StreamRecord, TablespaceRecord,
 };
 pub use object_key::{ObjectKey, journal_file_name, parse_journal_file_name};
-pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, seal_slot};
+pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, parse_slot, seal_slot};
 pub use wal::{EncodedChunk, WAL_TEXT_BYTES_MAX, WAL_VERSION, WalBuilder, WalHead, WalOpener};

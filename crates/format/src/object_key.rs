@@ -13,6 +13,10 @@ pub enum ObjectKey {
     Head,
     /// `keys/<slot-id>.slot`
     Slot(SlotId),
+    /// `keys/<slot-id>.json`
+    SlotNote(SlotId),
+    /// `keys/<slot-id>.<name>.checked`
+    KeyCheck(SlotId, String),
     /// `packs/<aa>/<sha256>.pack`
     Pack(PackId),
     /// `<backup-id>.manifest`
@@ -31,6 +35,8 @@ pub enum ObjectKey {
     Intent(BackupId),
     /// `intents/prune-<name>.json`
     PruneIntent(String),
+    /// `intents/rotate-<epoch>.json`
+    RotationClaim(u32),
     /// `holds/<backup-id>/<name>.json`
     Hold(BackupId, String),
     /// `leases/<right>/<generation>.json`
@@ -47,7 +53,7 @@ impl ObjectKey {
             return Some(Self::Head);
         }
         if let Some(rest) = key.strip_prefix("keys/") {
-            return rest.strip_suffix(".slot")?.parse().ok().map(Self::Slot);
+            return parse_of_key(rest);
         }
         if let Some(rest) = key.strip_prefix("packs/") {
             let (directory, name) = rest.split_once('/')?;
@@ -67,10 +73,7 @@ impl ObjectKey {
         }
         if let Some(rest) = key.strip_prefix("intents/") {
             let name = rest.strip_suffix(".json")?;
-            return match name.strip_prefix("prune-") {
-                Some(name) => is_dated_name(name).then(|| Self::PruneIntent(name.to_owned())),
-                None => name.parse().ok().map(Self::Intent),
-            };
+            return parse_intent(name).filter(|parsed| parsed.to_string() == key);
         }
         if let Some(rest) = key.strip_prefix("holds/") {
             let (backup, name) = rest.split_once('/')?;
@@ -92,6 +95,8 @@ impl ObjectKey {
         match self {
             Self::Head => "repository head",
             Self::Slot(_) => "key slot",
+            Self::SlotNote(_) => "note of a key slot",
+            Self::KeyCheck(..) => "check of a key",
             Self::Pack(_) => "pack",
             Self::Manifest(_) => "manifest",
             Self::Checksum(_) => "checksum file",
@@ -99,11 +104,35 @@ impl ObjectKey {
             Self::Wal(..) => "WAL object",
             Self::WalPiece(..) => "piece of a WAL segment",
             Self::Journal(..) => "copy of a journal",
-            Self::Intent(_) | Self::PruneIntent(_) => "intent",
+            Self::Intent(_) | Self::PruneIntent(_) | Self::RotationClaim(_) => "intent",
             Self::Hold(..) => "hold",
             Self::Lease(..) => "lease",
         }
     }
+}
+
+/// The object at `rest` below `keys/`.
+fn parse_of_key(rest: &str) -> Option<ObjectKey> {
+    if let Some(id) = rest.strip_suffix(".slot") {
+        return id.parse().ok().map(ObjectKey::Slot);
+    }
+    if let Some(id) = rest.strip_suffix(".json") {
+        return id.parse().ok().map(ObjectKey::SlotNote);
+    }
+    let (id, name) = rest.strip_suffix(".checked")?.split_once('.')?;
+    let id = id.parse().ok()?;
+    is_dated_name(name).then(|| ObjectKey::KeyCheck(id, name.to_owned()))
+}
+
+/// The intent of this name, which may be spelled differently than its key is.
+fn parse_intent(name: &str) -> Option<ObjectKey> {
+    if let Some(name) = name.strip_prefix("prune-") {
+        return is_dated_name(name).then(|| ObjectKey::PruneIntent(name.to_owned()));
+    }
+    if let Some(epoch) = name.strip_prefix("rotate-") {
+        return epoch.parse().ok().map(ObjectKey::RotationClaim);
+    }
+    name.parse().ok().map(ObjectKey::Intent)
 }
 
 /// The name of a file or an object with the entries of a journal from the one with the number `sequence` on.
@@ -145,6 +174,8 @@ impl fmt::Display for ObjectKey {
         match self {
             Self::Head => f.write_str("chronavault.json"),
             Self::Slot(id) => write!(f, "keys/{id}.slot"),
+            Self::SlotNote(id) => write!(f, "keys/{id}.json"),
+            Self::KeyCheck(id, name) => write!(f, "keys/{id}.{name}.checked"),
             Self::Pack(id) => {
                 let name = id.to_string();
                 write!(f, "packs/{}/{name}.pack", &name[..2])
@@ -163,6 +194,7 @@ impl fmt::Display for ObjectKey {
             }
             Self::Intent(id) => write!(f, "intents/{id}.json"),
             Self::PruneIntent(name) => write!(f, "intents/prune-{name}.json"),
+            Self::RotationClaim(epoch) => write!(f, "intents/rotate-{epoch}.json"),
             Self::Hold(id, name) => write!(f, "holds/{id}/{name}.json"),
             Self::Lease(right, generation) => write!(f, "leases/{right}/{generation:020}.json"),
         }
@@ -179,6 +211,9 @@ mod tests {
         for key in [
             ObjectKey::Head,
             ObjectKey::Slot(SlotId([1; 16])),
+            ObjectKey::SlotNote(SlotId([1; 16])),
+            ObjectKey::KeyCheck(SlotId([1; 16]), "2026-11-23-120000-abc123".to_owned()),
+            ObjectKey::RotationClaim(12),
             ObjectKey::Pack(PackId([0xab; 32])),
             ObjectKey::Manifest(backup.clone()),
             ObjectKey::Checksum(backup.clone()),
@@ -216,6 +251,12 @@ mod tests {
         for key in [
             String::new(),
             "keys/x.slot".to_owned(),
+            "keys/x.json".to_owned(),
+            format!("keys/{}.checked", "ab".repeat(16)),
+            format!("keys/{}.today.checked", "ab".repeat(16)),
+            "intents/rotate-02.json".to_owned(),
+            "intents/rotate-+2.json".to_owned(),
+            "intents/rotate-.json".to_owned(),
             format!("packs/cd/{pack}.pack"),
             format!("packs/{pack}.pack"),
             format!("packs/a/{pack}.pack"),

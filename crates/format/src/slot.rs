@@ -61,7 +61,7 @@ pub fn seal_slot(
 
 /// Unwraps the root key. The slot must be the one that `expected` describes.
 pub fn open_slot(bytes: &[u8], holder: &HolderKey, expected: SlotHeader) -> Result<RootKey, FormatError> {
-    let header = parse_header(bytes)?;
+    let header = parse_slot(bytes)?;
     if header.repository != expected.repository {
         return Err(FormatError::Foreign);
     }
@@ -76,7 +76,8 @@ pub fn open_slot(bytes: &[u8], holder: &HolderKey, expected: SlotHeader) -> Resu
     Ok(RootKey::new(array(plain, 0)))
 }
 
-fn parse_header(bytes: &[u8]) -> Result<SlotHeader, FormatError> {
+/// The clear fields of a slot, as far as they can be checked without a key.
+pub fn parse_slot(bytes: &[u8]) -> Result<SlotHeader, FormatError> {
     if bytes.len() < 8 || &bytes[..8] != MAGIC {
         return Err(FormatError::Magic { expected: "key slot" });
     }

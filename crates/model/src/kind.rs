@@ -106,6 +106,8 @@ words! {
         KeysRotate = "keys-rotate",
         /// A key holder was removed.
         KeysRemove = "keys-remove",
+        /// A recovery sheet with a key was printed.
+        KeysEscrow = "keys-escrow",
         /// WAL was received.
         WalReceive = "wal-receive",
         /// A rehearsed recovery.
@@ -114,7 +116,7 @@ words! {
         Schedule = "schedule",
         /// Somebody was alerted.
         Alert = "alert",
-    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, wal-receive, drill, schedule, alert"
+    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, keys-escrow, wal-receive, drill, schedule, alert"
 }
 
 words! {

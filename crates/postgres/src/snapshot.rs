@@ -87,6 +87,15 @@ impl Snapshot {
     /// The session speaks UTF-8 (unless the database is in `SQL_ASCII`), so that names can be read; sessions that
     /// [`join`](Self::join) speak the encoding of the database.
     pub fn take(options: &ConnectOptions, settings: &SnapshotOptions) -> Result<Self, SnapshotError> {
+        Self::take_unless(options, settings, &|| false)
+    }
+
+    /// The same, unless it `is_stopped`, which is asked before each attempt.
+    pub fn take_unless(
+        options: &ConnectOptions,
+        settings: &SnapshotOptions,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Self, SnapshotError> {
         let mut client = Client::connect(options)?;
         session::apply_session_settings(&mut client)?;
         session::restrict_relation_kinds(&mut client)?;
@@ -103,6 +112,9 @@ impl Snapshot {
             client.execute("ROLLBACK")?;
             if attempt >= settings.attempts {
                 return Err(obstacle.after(attempt));
+            }
+            if is_stopped() {
+                return Err(SnapshotError::Stopped);
             }
             attempt += 1;
         }

@@ -152,6 +152,16 @@ fn a_session_that_is_ended_in_the_middle_is_a_lost_connection() {
     assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
 }
 
+/// The processes of a server notice on their own that their postmaster is gone. Until the last one has ended, no other server starts.
+fn await_the_end_of_all_in(directory: &std::path::Path) {
+    let is_in = |process: std::fs::DirEntry| {
+        std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == directory)
+    };
+    while std::fs::read_dir("/proc").unwrap().flatten().any(is_in) {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_server_that_dies_is_a_lost_connection_and_comes_back() {
     let mut cluster = Cluster::start();
@@ -172,6 +182,7 @@ fn a_server_that_dies_is_a_lost_connection_and_comes_back() {
     let _ = cluster.sandbox_mut().kill();
     let error = Client::connect(&cluster.options("postgres")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    await_the_end_of_all_in(&cluster.sandbox().data_directory());
     cluster.sandbox_mut().start_again().unwrap();
     let mut client = cluster.client("postgres");
     assert_eq!(count(&mut client, "t"), 1);

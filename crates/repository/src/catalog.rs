@@ -10,6 +10,8 @@ use format::{CONTAINER_BYTES_MAX, Manifest, ObjectKey, Proof, Sha256, render_che
 use jiff::Timestamp;
 use model::{BackupId, Filters, Kind};
 
+use storage::TRASH;
+
 use crate::error::Problem;
 use crate::records::{damaged, reading};
 use crate::repository::{Inner, storage_key};
@@ -185,9 +187,14 @@ impl Repository {
         for object in self.inner.store.list("")? {
             usage.bytes += object.size;
             usage.objects += 1;
-            if matches!(ObjectKey::parse(object.key.as_str()), Some(ObjectKey::Pack(_))) {
-                usage.packs += 1;
-                usage.pack_bytes += object.size;
+            match ObjectKey::parse(object.key.as_str()) {
+                Some(ObjectKey::Pack(_)) => {
+                    usage.packs += 1;
+                    usage.pack_bytes += object.size;
+                }
+                Some(ObjectKey::Wal(..) | ObjectKey::WalPiece(..)) => usage.wal_bytes += object.size,
+                _ if object.key.as_str().starts_with(TRASH) => usage.trash_bytes += object.size,
+                _ => {}
             }
         }
         Ok(usage)
@@ -205,6 +212,10 @@ pub struct Usage {
     pub packs: u64,
     /// Bytes of the packs.
     pub pack_bytes: u64,
+    /// Bytes of archived WAL.
+    pub wal_bytes: u64,
+    /// Bytes in the trash.
+    pub trash_bytes: u64,
 }
 
 impl Inner {

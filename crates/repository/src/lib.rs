@@ -13,6 +13,7 @@ mod error;
 mod holds;
 mod intents;
 mod journal;
+mod keys;
 mod leases;
 mod lists;
 mod proofs;
@@ -28,16 +29,20 @@ pub use catalog::{BackupSummary, Listed, Usage};
 pub use check::{Findings, MAX_PROBLEMS, OnProgress, Progress};
 pub use error::{Error, Problem, ProblemKind};
 pub use format::{
-    BadPage, CHUNK_BYTES_MAX, ChainBreak, ChainFinding, ChunkId, ExtensionRecord, FileRecord, FormatError,
-    Fragment, Hold, HolderKey, JOURNAL_LINE_BYTES_MAX, JournalChain, JournalEntry, JournalEvent, JournalHead,
-    JournalId, JournalKey, Lease, ListEntry, LogicalRecord, MANIFEST_VERSION, Manifest, PackId, PackRecord,
-    ParseKeyError, PhysicalRecord, Place, ProblemRecord, Proof, RepositoryId, RowCutter, Sha256, StreamKind,
-    StreamRecord, TablespaceRecord, WAL_TEXT_BYTES_MAX, journal_file_name, line_hash,
-    parse_journal_file_name,
+    BadPage, CHUNK_BYTES_MAX, ChainBreak, ChainFinding, ChunkId, ESCROW_LINES, EscrowError, ExtensionRecord,
+    FileRecord, FormatError, Fragment, Hold, HolderKey, JOURNAL_LINE_BYTES_MAX, JournalChain, JournalEntry,
+    JournalEvent, JournalHead, JournalId, JournalKey, KeyLabel, LabelError, Lease, ListEntry, LogicalRecord,
+    MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place, ProblemRecord,
+    Proof, RepositoryId, RowCutter, Sha256, SlotId, StreamKind, StreamRecord, TablespaceRecord,
+    WAL_TEXT_BYTES_MAX, journal_file_name, line_hash, parse_journal_file_name,
 };
 pub use holds::{Holds, PlacedHold};
 pub use intents::INTENT_ABANDONED_AFTER;
 pub use journal::JournalCopy;
+pub use keys::{
+    Granted, KEY_OLD_AFTER, KeyConcern, KeyError, KeyHealth, KeyRemoval, KeySummary, Rotated, Rotation,
+    RotationPlan, SlotSummary, key_health,
+};
 pub use leases::{HeldLease, LEASE_LASTS, LeaseRequest, LeaseToken, Taken};
 pub use proofs::ProofEntry;
 pub use prune::{

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use format::{
     ChunkId, Chunking, FormatError, Head, HolderKey, Keyring, ObjectKey, RepositoryId, RootKey, RowCutter,
-    SLOT_BYTES, SlotHeader, SlotRandom,
+    SLOT_BYTES, SlotHeader, SlotId, SlotRandom,
 };
 use jiff::Timestamp;
 use model::RowHasher;
@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 
 /// Most bytes of `chronavault.json`.
 const MAX_HEAD_BYTES: u64 = 1 << 20;
+
+/// Keys of slots and of what is said of them start so.
+pub(crate) const KEYS: &str = "keys/";
 
 /// A repository that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,18 @@ pub enum OpenError {
     SlotMissing {
         /// The key of the slot.
         key: ObjectKey,
+    },
+    /// The key has slots of the first epochs and none of the later ones: it was not given access when keys were rotated.
+    #[error(
+        "the encryption key opens the repository in {place} up to key epoch {epoch} only, and {current} is current"
+    )]
+    Outdated {
+        /// The store.
+        place: String,
+        /// The last epoch that it opens.
+        epoch: u32,
+        /// The current epoch.
+        current: u32,
     },
     /// The slot of this key does not open.
     #[error("{key} is damaged")]
@@ -127,6 +142,8 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) head: Head,
     pub(crate) keyring: Keyring,
+    /// The slots of the key in use, by epoch.
+    pub(crate) own_slots: Vec<SlotId>,
 }
 
 impl fmt::Debug for Inner {
@@ -200,7 +217,8 @@ impl Repository {
         }
         store.put(&storage_key(&ObjectKey::Head)?, &head.to_json().map_err(InitError::Seal)?)?;
         let keyring = Keyring::new(repository, root, Vec::new());
-        Ok(Self { inner: Arc::new(Inner { store, head, keyring }) })
+        let own_slots = vec![expected.id];
+        Ok(Self { inner: Arc::new(Inner { store, head, keyring, own_slots }) })
     }
 
     /// Opens the repository in `store`.
@@ -215,7 +233,9 @@ impl Repository {
         let keyring = Keyring::new(head.repository_id, first, roots.collect());
         let current = keyring.root_key(keyring.current_epoch()).map_err(|_| OpenError::HeadChanged)?;
         head.authenticate(current).map_err(|_| OpenError::HeadChanged)?;
-        Ok(Self { inner: Arc::new(Inner { store, head, keyring }) })
+        let own_slots =
+            head.epochs.iter().map(|record| holder.slot_id(head.repository_id, record.epoch)).collect();
+        Ok(Self { inner: Arc::new(Inner { store, head, keyring, own_slots }) })
     }
 
     /// The id of the repository.
@@ -264,12 +284,12 @@ fn refuse_remains(store: &dyn Store) -> Result<(), InitError> {
     Ok(())
 }
 
-fn read_head(store: &dyn Store) -> Result<Head, OpenError> {
+pub(crate) fn read_head(store: &dyn Store) -> Result<Head, OpenError> {
     let bytes = match store.get(&storage_key(&ObjectKey::Head)?, MAX_HEAD_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => {
             let place = store.describe();
-            let is_repository = !store.list("keys/")?.is_empty() || !store.list("backup-")?.is_empty();
+            let is_repository = !store.list(KEYS)?.is_empty() || !store.list("backup-")?.is_empty();
             return Err(if is_repository {
                 OpenError::HeadMissing { place }
             } else {
@@ -294,42 +314,65 @@ fn open_slots(store: &dyn Store, head: &Head, holder: &HolderKey) -> Result<Vec<
             repository: head.repository_id,
             id: holder.slot_id(head.repository_id, record.epoch),
         };
-        let key = ObjectKey::Slot(expected.id);
-        let bytes = match store.get(&storage_key(&key)?, SLOT_BYTES as u64 + 1) {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => {
-                missing = missing.or(Some(key));
-                continue;
-            }
-            Err(StoreError::TooLarge { size, .. }) => {
-                let source = FormatError::Trailing { extra: size - SLOT_BYTES as u64 };
-                return Err(OpenError::SlotDamaged { key, source });
-            }
-            Err(error) => return Err(error.into()),
+        let Some(root) = open_slot(store, holder, expected)? else {
+            missing = missing.or(Some((record.epoch, expected.id)));
+            continue;
         };
-        let root = format::open_slot(&bytes, holder, expected)
-            .map_err(|source| OpenError::SlotDamaged { key: key.clone(), source })?;
         if !head.recognises(record.epoch, &root) {
             // The slot is authentic under the holder's key, so it is the head that says something else.
             return Err(OpenError::HeadChanged);
         }
         roots.push(root);
     }
-    match missing {
-        None => Ok(roots),
-        Some(key) if !roots.is_empty() => Err(OpenError::SlotMissing { key }),
-        Some(_) if store.list("keys/")?.is_empty() => Err(OpenError::NoSlots { place: store.describe() }),
-        Some(_) if !slots_belong(store, head)? => Err(OpenError::HeadChanged),
-        Some(_) => Err(OpenError::WrongKey { place: store.describe() }),
+    let Some((epoch, id)) = missing else { return Ok(roots) };
+    let place = store.describe();
+    if roots.is_empty() {
+        let slots = slots(store)?;
+        return Err(match slots_belong(store, head, &slots)? {
+            _ if slots.is_empty() => OpenError::NoSlots { place },
+            false => OpenError::HeadChanged,
+            true => OpenError::WrongKey { place },
+        });
     }
+    // Those that are there are of the epochs before the first that is missing, and no other.
+    if u32::try_from(roots.len()).is_ok_and(|there| there + 1 == epoch) {
+        return Err(OpenError::Outdated { place, epoch: epoch - 1, current: head.current_epoch() });
+    }
+    Err(OpenError::SlotMissing { key: ObjectKey::Slot(id) })
 }
 
-/// Whether the slots that are there belong to the repository that `head` speaks of. Where no slot does, it is not the key that
-/// is wrong, but the repository id in the head.
-fn slots_belong(store: &dyn Store, head: &Head) -> Result<bool, OpenError> {
+/// The root key in the slot of `holder` that `expected` describes; nothing when there is no such slot.
+pub(crate) fn open_slot(
+    store: &dyn Store,
+    holder: &HolderKey,
+    expected: SlotHeader,
+) -> Result<Option<RootKey>, OpenError> {
+    let key = ObjectKey::Slot(expected.id);
+    let bytes = match store.get(&storage_key(&key)?, SLOT_BYTES as u64 + 1) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(StoreError::TooLarge { size, .. }) => {
+            let source = FormatError::Trailing { extra: size - SLOT_BYTES as u64 };
+            return Err(OpenError::SlotDamaged { key, source });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let root = format::open_slot(&bytes, holder, expected);
+    root.map(Some).map_err(|source| OpenError::SlotDamaged { key, source })
+}
+
+/// The slots that are there.
+fn slots(store: &dyn Store) -> Result<Vec<Key>, StoreError> {
+    let is_slot = |key: &Key| matches!(ObjectKey::parse(key.as_str()), Some(ObjectKey::Slot(_)));
+    Ok(store.list(KEYS)?.into_iter().map(|object| object.key).filter(is_slot).collect())
+}
+
+/// Whether any of the slots belongs to the repository that `head` speaks of. Where none does, it is not the key that is wrong,
+/// but the repository id in the head.
+fn slots_belong(store: &dyn Store, head: &Head, slots: &[Key]) -> Result<bool, OpenError> {
     const REPOSITORY_ID_OFFSET: u64 = 16;
-    for slot in store.list("keys/")? {
-        match store.get_range(&slot.key, REPOSITORY_ID_OFFSET, RepositoryId::BYTES) {
+    for slot in slots {
+        match store.get_range(slot, REPOSITORY_ID_OFFSET, RepositoryId::BYTES) {
             Ok(id) if id == head.repository_id.0 => return Ok(true),
             Ok(_) | Err(StoreError::Short { .. } | StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),

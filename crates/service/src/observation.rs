@@ -44,6 +44,19 @@ pub struct BackupState {
     pub backups: Vec<BackupFacts>,
 }
 
+impl BackupState {
+    /// The newest backup that was proven.
+    pub fn newest_proven(&self) -> Option<&BackupFacts> {
+        let is_proven = |proof: &ProofFacts| proof.outcome == model::Outcome::Proven;
+        self.backups.iter().find(|backup| backup.proof.as_ref().is_some_and(is_proven))
+    }
+
+    /// How old the data of the newest proven backup is: it is as it was when that backup began.
+    pub fn recovery_point_age(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.newest_proven().map(|backup| now.duration_since(backup.started_at).max(SignedDuration::ZERO))
+    }
+}
+
 /// A backup that is there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackupFacts {
@@ -160,6 +173,9 @@ pub struct WalState {
     pub source: Option<String>,
     /// The cluster, once anything is archived.
     pub system: Option<SystemId>,
+    /// From which moment on it can be recovered to every moment up to `archived_at`: when the oldest backup behind the last gap was
+    /// complete.
+    pub window_from: Option<Timestamp>,
     /// The newest moment to which it can be recovered, as far as the archive tells.
     pub archived_at: Option<Timestamp>,
     /// How far it is archived.

@@ -184,6 +184,57 @@ future, or when more than half of the backups of a source would go, and more tha
 
 What goes lies in trash/ of the repository for 72 hours. To bring a prune back: cd REPOSITORY && cp -a trash/LOT/. .";
 
+pub(super) const KEYS: &str = "\
+Examples:
+  chronavault keys list
+  chronavault keys add --generate /media/usb/chronavault-key --label 'second key, safe'
+  chronavault keys rotate
+  chronavault keys escrow --output sheet.svg";
+
+pub(super) const KEYS_LIST: &str = "\
+Examples:
+  chronavault keys list
+  chronavault keys list --json";
+
+pub(super) const KEYS_ADD: &str = "\
+Examples:
+  chronavault keys add --generate /media/usb/chronavault-key --label 'second key, safe'
+  chronavault keys add --from bobs.key --label bob
+  gpg --decrypt bobs.key.gpg | chronavault keys add --from - --label bob
+
+The new key opens everything that the key in use opens. A key that was left behind by a rotation gets access again.";
+
+pub(super) const KEYS_ROTATE: &str = "\
+Examples:
+  chronavault keys rotate --dry-run
+  chronavault keys rotate
+  chronavault keys rotate --also bobs.key
+  BACKUP_ENCRYPTION_KEY_FILE=old.key chronavault keys rotate --generate new.key
+
+No data is written anew: earlier backups stay as they are and are read with the new key. The old key's slots go last, after a \
+part of every backup was opened with the new key. The old key still opens copies of the repository that were made before, and \
+whoever had it may have kept the root keys of that time. Keys of other holders do not open the repository any more until they \
+are given with --also, or added again. If it is interrupted, run the same command again. Afterwards print a new recovery \
+sheet, and restart what runs all the time, as `wal receive`.";
+
+pub(super) const KEYS_REMOVE: &str = "\
+Examples:
+  chronavault keys remove --dry-run 5ec2e7c0
+  chronavault keys remove 5ec2e7c0
+  chronavault keys remove 5ec2e7c0 --force --through bobs.key
+
+The last key is never removed. Whoever had the key may have kept what it opened: after a leak, rotate.";
+
+pub(super) const KEYS_ESCROW: &str = "\
+Examples:
+  chronavault keys escrow
+  chronavault keys escrow --output sheet.svg
+  chronavault keys escrow --yes | lp
+  chronavault keys escrow --check                   type the lines of the sheet, then Ctrl-D
+  zbarcam --raw --oneshot | chronavault keys escrow --check
+
+The sheet holds the key: whoever has it and the repository reads every backup.";
+
 pub(super) const DELETE: &str = "\
 Examples:
   chronavault delete backup-2026-11-23-120000-abc123 --dry-run
@@ -197,6 +248,20 @@ Examples:
   chronavault hold backup-2026-11-23-120000-abc123 --reason 'audit of 2026' --until 2027-04-01
   chronavault hold
   chronavault hold backup-2026-11-23-120000-abc123 --release";
+
+pub(super) const SERVE: &str = "\
+Examples:
+  chronavault config check && chronavault serve
+  systemctl reload chronavault
+
+Without [[schedules]] in chronavault.toml, each source is backed up every BACKUP_INTERVAL_HOURS, the backup whose proof is the \
+oldest is verified again on Sundays, and what expired is removed once a day and after each backup. SIGTERM ends it, SIGHUP has it \
+read its settings again. It says what happens on standard error: lines on a terminal, JSON elsewhere or with --json.";
+
+pub(super) const CONFIG: &str = "\
+Examples:
+  chronavault config check
+  chronavault config show --json";
 
 pub(super) const DOCTOR: &str = "\
 Examples:

@@ -10,7 +10,7 @@ use operations::postgres::{
     SandboxError, SnapshotError,
 };
 use operations::{ReceiveError, WalError};
-use repository::{InitError, OpenError, Problem, ProblemKind};
+use repository::{InitError, KeyError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
 use service::journal::JournalError;
 use storage::StoreError;
@@ -51,6 +51,7 @@ fn of_open(error: &OpenError) -> Code {
         OpenError::HeadDamaged { .. } | OpenError::HeadChanged => Code::RepositoryHeadChanged,
         OpenError::Newer { .. } => Code::RepositoryNewer,
         OpenError::WrongKey { .. } => Code::KeyWrong,
+        OpenError::Outdated { .. } => Code::KeyOutdated,
         OpenError::NoSlots { .. } | OpenError::SlotMissing { .. } => Code::KeySlotMissing,
         OpenError::SlotDamaged { .. } => Code::KeySlotChanged,
         OpenError::Store(error) => of_store(error),
@@ -65,6 +66,26 @@ impl From<InitError> for Failure {
             InitError::ReadBack { .. } => Code::StorageReadBack,
             InitError::Seal(_) => Code::Internal,
             InitError::Store(error) => of_store(error),
+        };
+        Self::because(code, &error)
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        let code = match &error {
+            KeyError::Open(error) => of_open(error),
+            KeyError::Repository(error) => of_repository(error),
+            KeyError::Store(error) => of_store(error),
+            KeyError::Form { .. } => Code::Internal,
+            KeyError::ReadBack { .. } => Code::StorageReadBack,
+            KeyError::SameKey => Code::KeySame,
+            KeyError::Canary { .. } => Code::KeyCanary,
+            KeyError::OtherRotation { .. } | KeyError::RotatedMeanwhile => Code::KeyRotating,
+            KeyError::NotHolder => Code::KeyWrong,
+            KeyError::NoSuchKey { .. } => Code::KeyUnknown,
+            KeyError::LastKey { .. } => Code::KeyLast,
+            KeyError::InUse { .. } => Code::KeyInUse,
         };
         Self::because(code, &error)
     }
@@ -204,6 +225,7 @@ fn of_snapshot(error: &SnapshotError) -> Code {
         SnapshotError::Filter(error) => behind(error, Code::BackupFilters),
         SnapshotError::Unreadable { .. } => Code::ServerPrivileges,
         SnapshotError::RowsHidden { .. } => Code::ServerRowSecurity,
+        SnapshotError::Stopped => Code::Cancelled,
         SnapshotError::Locked { .. } => Code::ServerLocked,
         SnapshotError::Changed { .. } => Code::ServerChanging,
         SnapshotError::LockCapacity { .. } => Code::ServerLocks,

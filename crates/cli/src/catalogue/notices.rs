@@ -145,6 +145,15 @@ pub(crate) fn journal_not_copied(failure: &Failure) -> Notice {
     }
 }
 
+/// A hook after an operation failed.
+pub(crate) fn hook_failed(message: &str) -> Notice {
+    Notice {
+        code: Code::HookFailed.as_str().to_owned(),
+        message: message.to_owned(),
+        hint: "What was done is done; do by hand what the hook was to do.".to_owned(),
+    }
+}
+
 /// Somebody changed the journal.
 pub(crate) fn journal_damaged() -> Notice {
     Notice {

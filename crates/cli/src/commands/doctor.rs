@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use jiff::{SignedDuration, Timestamp};
 use model::ByteSize;
 use operations::postgres::{Finding, Severity, Tools, ToolsError, Unusable};
-use repository::{Listed, Repository};
+use repository::{KeyConcern, KeyLabel, Listed, Repository, key_health};
 use serde::Serialize;
 use storage::Store;
 
@@ -110,9 +111,12 @@ fn examine_repository(settings: &Settings, findings: &mut Vec<Checked>) {
     }
     let object = store.describe();
     if let Some(key) = key {
-        match Repository::open(store.clone(), &opening::holder(&key)).map_err(Failure::from) {
+        match opening::open(settings, store.clone(), &opening::holder(&key)) {
             Err(failure) => return findings.push(Checked::failed(&object, &failure)),
-            Ok(repository) => examine_backups(&repository, &object, findings),
+            Ok(repository) => {
+                examine_keys(&repository, findings);
+                examine_backups(&repository, &object, findings);
+            }
         }
     }
     match store.free_space() {
@@ -138,6 +142,31 @@ fn key_words(settings: &Settings) -> String {
         Some(path) => format!("the key in {} is well formed", path.display()),
         None => "BACKUP_ENCRYPTION_KEY is well formed".to_owned(),
     }
+}
+
+/// How many keys there are, how old the one in use is, and what is worth a word about them.
+fn examine_keys(repository: &Repository, findings: &mut Vec<Checked>) {
+    const OBJECT: &str = "keys";
+    let keys = match repository.keys() {
+        Ok(keys) => keys,
+        Err(error) => return findings.push(Checked::failed(OBJECT, &Failure::from(error))),
+    };
+    let health = key_health(&keys, repository.current_epoch(), Timestamp::now());
+    let number = match health.keys {
+        1 => "1 key opens the repository".to_owned(),
+        number => format!("{number} keys open the repository"),
+    };
+    let age = health.age.map(|age| format!(", the one in use for {}", days(age))).unwrap_or_default();
+    let checked = match health.checked_at {
+        Some(at) => format!("; a copy of it was checked at {}", wording::time(at)),
+        None => String::new(),
+    };
+    findings.push(Checked::ok(OBJECT, format!("{number}{age}{checked}")));
+    findings.extend(health.concerns.iter().map(|concern| Checked::concern(OBJECT, concern)));
+}
+
+fn days(age: SignedDuration) -> String {
+    wording::count(u64::try_from(age.as_hours() / 24).unwrap_or_default(), "day")
 }
 
 fn examine_backups(repository: &Repository, object: &str, findings: &mut Vec<Checked>) {
@@ -237,6 +266,37 @@ impl Checked {
                 Self { state: absent, ..Self::failed(object, &Failure::because(Code::ToolsMissing, error)) }
             }
         }
+    }
+
+    /// Something about keys that needs a person.
+    fn concern(object: &str, concern: &KeyConcern) -> Self {
+        let (code, message, hint) = match concern {
+            KeyConcern::OnePlace => (
+                "key.one_place",
+                "no copy of the only key was ever checked: whoever loses it loses every backup".to_owned(),
+                "Run `chronavault keys escrow`, keep the sheet elsewhere, and test it with `chronavault keys escrow --check`; or add a second key with `chronavault keys add`.".to_owned(),
+            ),
+            KeyConcern::Old { age } => (
+                "key.old",
+                format!("the key in use is {} old, and a key is to be rotated every quarter", days(*age)),
+                "Run `chronavault keys rotate`.".to_owned(),
+            ),
+            KeyConcern::LeftBehind { key, label } => (
+                "key.left_behind",
+                format!("key {key} ({}) does not open the repository any more", label.as_ref().map_or("no label", KeyLabel::as_str)),
+                format!("Give it access again with `chronavault keys add`, or run `chronavault keys remove {key}`."),
+            ),
+            KeyConcern::Ahead { epoch } => (
+                "key.ahead",
+                format!("there is a key slot of epoch {epoch}, which chronavault.json does not know"),
+                "If a rotation was interrupted, run `chronavault keys rotate` again. If none was, chronavault.json was set back: restore it from a copy.".to_owned(),
+            ),
+            KeyConcern::Damaged(problem) => {
+                (Code::KeySlotChanged.as_str(), problem.to_string(), Code::KeySlotChanged.hint().to_owned())
+            }
+        };
+        let (code, object) = (code.to_owned(), object.to_owned());
+        Self { state: State::Warning, code, object, message, hint }
     }
 
     fn ok(object: &str, message: String) -> Self {

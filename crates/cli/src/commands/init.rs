@@ -4,13 +4,11 @@
 //! replaced.
 
 use std::fmt::Write;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use repository::Repository;
 use serde::Serialize;
 
-use crate::catalogue::Code;
 use crate::failure::Failure;
 use crate::key::{self, Key, KeySource};
 use crate::opening;
@@ -46,7 +44,7 @@ pub(super) fn run(session: Session) -> Result<Answer, Failure> {
         if there { (settings.key.require(&settings.environment)?, false) } else { obtain(&settings, &root)? };
     let holder = opening::holder(&key);
     let repository = if there {
-        Repository::open(store, &holder)?
+        opening::open(&settings, store, &holder)?
     } else {
         Repository::init(store, &holder, jiff::Timestamp::now(), &surroundings::random)?
     };
@@ -54,7 +52,11 @@ pub(super) fn run(session: Session) -> Result<Answer, Failure> {
         repository: root,
         repository_id: repository.id().to_string(),
         created: !there,
-        key: KeyBody { origin: origin(&settings.key), path: settings.key.file().map(absolute), generated },
+        key: KeyBody {
+            origin: origin(&settings.key),
+            path: settings.key.file().map(key::absolute),
+            generated,
+        },
     };
     Answer::new(words(&body), &body)
 }
@@ -62,7 +64,7 @@ pub(super) fn run(session: Session) -> Result<Answer, Failure> {
 /// The key that is set, or a new one, and whether it is new.
 fn obtain(settings: &Settings, root: &Path) -> Result<(Key, bool), Failure> {
     if let Some(path) = settings.key.file() {
-        refuse_inside(path, root)?;
+        key::refuse_inside(path, root)?;
     }
     let absent = match &settings.key {
         KeySource::Environment => None,
@@ -73,29 +75,6 @@ fn obtain(settings: &Settings, root: &Path) -> Result<(Key, bool), Failure> {
     match absent {
         Some(path) => Ok((key::generate(path, &surroundings::random)?, true)),
         None => Ok((settings.key.require(&settings.environment)?, false)),
-    }
-}
-
-/// Whoever gets the repository must not get its key with it.
-fn refuse_inside(path: &Path, root: &Path) -> Result<(), Failure> {
-    let path = absolute(path);
-    if path.starts_with(absolute(root)) {
-        let message = format!("the key file {} is inside the repository {}", path.display(), root.display());
-        return Err(Failure::new(Code::KeyInsideRepository, message));
-    }
-    Ok(())
-}
-
-/// `path` from the root of the file system; links are followed as far as the path exists.
-fn absolute(path: &Path) -> PathBuf {
-    path.canonicalize().or_else(|_| parent_canonical(path)).unwrap_or_else(|_| path.to_owned())
-}
-
-fn parent_canonical(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    match (path.parent().map(Path::canonicalize), path.file_name()) {
-        (Some(Ok(parent)), Some(name)) => Ok(parent.join(name)),
-        _ => Ok(path),
     }
 }
 

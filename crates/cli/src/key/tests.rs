@@ -90,3 +90,38 @@ fn the_default_place_follows_the_users_configuration() {
         KeySource::Default(vec!["/c/chronavault/key".into(), system])
     );
 }
+
+#[test]
+fn a_new_key_takes_the_place_of_the_old_one_which_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for (name, byte) in [("key", 1), ("key.next", 2)] {
+        generate(&path(name), &|bytes| bytes.fill(byte)).unwrap();
+    }
+    // The name that people use may be a link.
+    std::os::unix::fs::symlink("key", path("link")).unwrap();
+    assert_eq!(beside(&path("link"), ".next").file_name(), path("key.next").file_name());
+    same_owner(&path("link"), &path("key.next")).unwrap();
+    take_over(&path("link"), &path("key.next"), &path("key.old")).unwrap();
+    assert_eq!(*read(&path("link"), "").unwrap(), [2; KEY_BYTES]);
+    assert_eq!(*read(&path("key.old"), "").unwrap(), [1; KEY_BYTES]);
+    assert!(!path("key.next").exists() && path("link").is_symlink());
+    // Killed between the two steps, the same again ends the same way.
+    generate(&path("key.next"), &|bytes| bytes.fill(3)).unwrap();
+    fs::hard_link(path("key"), path("key.kept")).unwrap();
+    take_over(&path("link"), &path("key.next"), &path("key.kept")).unwrap();
+    assert_eq!(*read(&path("key.kept"), "").unwrap(), [2; KEY_BYTES]);
+    assert_eq!(*read(&path("key"), "").unwrap(), [3; KEY_BYTES]);
+}
+
+#[test]
+fn a_key_file_appears_as_a_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    write_secret(&directory.path().join("a"), b"secret").unwrap();
+    let error = write_secret(&directory.path().join("a"), b"other").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    let left: Vec<_> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["a"], "nothing temporary is left");
+    assert_eq!(fs::read(directory.path().join("a")).unwrap(), b"secret");
+}

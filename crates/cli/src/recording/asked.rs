@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use model::Operation;
+use repository::KeyLabel;
 
 use crate::args::{
-    BackupArg, BackupArgs, Command, DeleteArgs, ExportArgs, FormatArg, HoldArgs, KindArg, PruneArgs,
-    RestoreArgs, RetentionArgs, VerifyArgs, WalCommand, WalReceiveArgs,
+    BackupArg, BackupArgs, Command, DeleteArgs, ExportArgs, FormatArg, HoldArgs, KeysCommand, KindArg,
+    PruneArgs, RestoreArgs, RetentionArgs, VerifyArgs, WalCommand, WalReceiveArgs,
 };
 use crate::connection;
 use crate::environment::Environment;
@@ -40,6 +41,7 @@ impl Asked {
             Command::Delete(args) if !args.dry_run => Self::delete(args),
             Command::Hold(args) if args.release || args.reason.is_some() => Self::hold(args),
             Command::Wal(WalCommand::Receive(args)) => Self::receive(args),
+            Command::Keys(command) => return Self::keys(command),
             Command::Wal(
                 WalCommand::Push(_)
                 | WalCommand::Fetch(_)
@@ -54,6 +56,8 @@ impl Asked {
             | Command::Show(_)
             | Command::Journal(_)
             | Command::Alert(_)
+            | Command::Serve
+            | Command::Config(_)
             | Command::Doctor(_)
             | Command::Demo(_)
             | Command::Completions(_)
@@ -169,6 +173,26 @@ impl Asked {
             .maybe("until", args.until.as_ref())
     }
 
+    /// Never the name of a file with a key: where keys lie is nobody's business.
+    fn keys(command: &KeysCommand) -> Option<Self> {
+        Some(match command {
+            KeysCommand::Add(args) => Self::new(Operation::KeysAdd, true, None)
+                .maybe("label", args.label.as_ref().map(KeyLabel::as_str).as_ref()),
+            KeysCommand::Rotate(args) if !args.dry_run => Self::new(Operation::KeysRotate, true, None)
+                .maybe("label", args.label.as_ref().map(KeyLabel::as_str).as_ref())
+                .with("also", &args.also.len()),
+            KeysCommand::Remove(args) if !args.dry_run => {
+                Self::new(Operation::KeysRemove, true, None).with("key", &args.slot).flag("force", args.force)
+            }
+            KeysCommand::Escrow(args) if args.check.is_none() => {
+                Self::new(Operation::KeysEscrow, false, None)
+            }
+            KeysCommand::Escrow(_) | KeysCommand::List | KeysCommand::Rotate(_) | KeysCommand::Remove(_) => {
+                return None;
+            }
+        })
+    }
+
     fn receive(args: &WalReceiveArgs) -> Self {
         Self::new(Operation::WalReceive, true, args.source.as_ref())
             .maybe("slot", args.slot.as_ref())
@@ -219,8 +243,16 @@ mod tests {
         assert_eq!(operation(&["hold", id, "--reason", "x"]), Some((Operation::Hold, true)));
         assert_eq!(operation(&["hold", id, "--release"]), Some((Operation::Hold, true)));
         assert_eq!(operation(&["wal", "receive"]), Some((Operation::WalReceive, true)));
+        assert_eq!(operation(&["keys", "add", "--from", "x"]), Some((Operation::KeysAdd, true)));
+        assert_eq!(operation(&["keys", "rotate"]), Some((Operation::KeysRotate, true)));
+        assert_eq!(operation(&["keys", "remove", "5ec2e7c0"]), Some((Operation::KeysRemove, true)));
+        assert_eq!(operation(&["keys", "escrow"]), Some((Operation::KeysEscrow, false)));
         for silent in [
             &["list"][..],
+            &["keys", "list"],
+            &["keys", "rotate", "--dry-run"],
+            &["keys", "remove", "5ec2e7c0", "--dry-run"],
+            &["keys", "escrow", "--check"],
             &["prune", "--dry-run"],
             &["delete", id, "--dry-run"],
             &["hold"],

@@ -26,17 +26,10 @@ const MINUTES: u64 = 527_040;
 pub(crate) type Channels = BTreeMap<String, Arc<dyn Channel>>;
 
 impl Settings {
-    /// Where the service keeps what it knows over restarts: `service.state_directory`, else `state` beside the repository, as the journal is.
-    pub(crate) fn state_directory(&self) -> Result<PathBuf, Failure> {
-        let Some(directory) = &self.file.content.service.state_directory else {
-            return Ok(super::beside(&self.root, "state"));
-        };
-        if directory.starts_with(&self.root) {
-            let origin = self.file.origin("service.state_directory");
-            let message = format!("{origin} is {}, which is inside the repository", directory.display());
-            return Err(Failure::new(Code::SettingsValue, message));
-        }
-        Ok(directory.clone())
+    /// Where the service keeps what it knows over restarts.
+    pub(crate) fn state_directory(&self) -> PathBuf {
+        let named = self.file.content.service.state_directory.clone();
+        named.unwrap_or_else(|| self.beside_repository("state"))
     }
 
     /// Everything about alerts, with all secrets.

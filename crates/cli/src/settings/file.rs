@@ -8,11 +8,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use model::Kind;
 use serde::Deserialize;
 
 pub(crate) use alerts::{
-    AlertsTable, ChannelTable, ChannelType, MethodWord, PingTable, RouteTable, SecurityWord, ServiceTable,
-    SeverityWord,
+    AlertsTable, ChannelTable, ChannelType, MethodWord, PingTable, RouteTable, SecurityWord, SeverityWord,
 };
 
 use crate::args::MaxSizePolicy;
@@ -39,12 +39,16 @@ pub(crate) struct Content {
     pub(crate) repository: RepositoryTable,
     /// `[backup]`
     pub(crate) backup: BackupTable,
+    /// `[service]`
+    pub(crate) service: ServiceTable,
+    /// `[[schedules]]`
+    pub(crate) schedules: Vec<ScheduleTable>,
+    /// `[hooks]`
+    pub(crate) hooks: HooksTable,
     /// `[retention]`
     pub(crate) retention: RetentionTable,
     /// `[sources.NAME]`
     pub(crate) sources: BTreeMap<String, SourceTable>,
-    /// `[service]`
-    pub(crate) service: ServiceTable,
     /// `[alerts]`
     pub(crate) alerts: AlertsTable,
 }
@@ -93,6 +97,102 @@ pub(crate) struct BackupTable {
     pub(crate) sandbox_directory: Option<PathBuf>,
 }
 
+/// `[service]`: the daemon.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServiceTable {
+    /// Where the daemon remembers things.
+    pub(crate) state_directory: Option<PathBuf>,
+    /// What becomes of runs when the daemon is to end.
+    pub(crate) on_stop: Option<OnStop>,
+    /// Where it listens for those who look at it, or `off`.
+    pub(crate) listen: Option<String>,
+    /// How long they get to end.
+    pub(crate) grace_seconds: Option<u64>,
+    /// How often everything is looked at.
+    pub(crate) observe_seconds: Option<u64>,
+}
+
+/// `[hooks]`: programs that run before and after what is done, each as a list of the program and its arguments.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HooksTable {
+    /// Before a backup; when it fails, there is none.
+    pub(crate) before_backup: Option<Vec<String>>,
+    /// After a backup and its verification.
+    pub(crate) after_backup: Option<Vec<String>>,
+    /// Before a restore.
+    pub(crate) before_restore: Option<Vec<String>>,
+    /// After a restore.
+    pub(crate) after_restore: Option<Vec<String>>,
+    /// Before a prune.
+    pub(crate) before_prune: Option<Vec<String>>,
+    /// After a prune.
+    pub(crate) after_prune: Option<Vec<String>>,
+    /// How long each may take.
+    pub(crate) limit_seconds: Option<u64>,
+}
+
+/// What becomes of runs when the daemon is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnStop {
+    /// They are stopped.
+    Cancel,
+    /// They are waited for.
+    Finish,
+}
+
+/// What a schedule runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ScheduledTask {
+    /// A backup.
+    Backup,
+    /// A verification of the backup whose proof is the oldest.
+    Verify,
+    /// A prune.
+    Prune,
+}
+
+/// `[[schedules]]`: something that runs now and then.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScheduleTable {
+    /// What runs.
+    pub(crate) task: ScheduledTask,
+    /// The source; of a backup, the one that the environment names, where there is none.
+    #[serde(default)]
+    pub(crate) source: Option<String>,
+    /// What a backup is of.
+    #[serde(default)]
+    pub(crate) kind: Option<Kind>,
+    /// A cron expression.
+    #[serde(default)]
+    pub(crate) cron: Option<String>,
+    /// The time zone of that.
+    #[serde(default)]
+    pub(crate) time_zone: Option<String>,
+    /// Instead of an expression: hours between two runs.
+    #[serde(default)]
+    pub(crate) every_hours: Option<u64>,
+    /// A run begins up to so much later.
+    #[serde(default)]
+    pub(crate) jitter_minutes: Option<u64>,
+    /// Whether a run that was missed is made up for.
+    #[serde(default)]
+    pub(crate) catch_up: Option<bool>,
+    /// How long a run may take.
+    #[serde(default)]
+    pub(crate) limit_hours: Option<u64>,
+    /// How often a run that failed is tried again.
+    #[serde(default)]
+    pub(crate) retries: Option<u32>,
+    /// How old the newest proven backup of the source may be.
+    #[serde(default)]
+    pub(crate) rpo_hours: Option<u64>,
+}
+
 /// `[retention]` and `[sources.NAME.retention]`: how long backups and WAL are kept.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -125,6 +225,10 @@ pub(crate) struct SourceTable {
     pub(crate) exclude_tables: Vec<String>,
     /// As `--exclude-table-data`.
     pub(crate) exclude_table_data: Vec<String>,
+    /// Whether the daemon receives its WAL.
+    pub(crate) receive_wal: bool,
+    /// The replication slot through which it does.
+    pub(crate) slot: Option<String>,
     /// How long its backups are kept, where that is not as for all.
     pub(crate) retention: RetentionTable,
 }
@@ -150,8 +254,13 @@ impl SettingsFile {
         let content = toml::from_str(text).map_err(|error| {
             // Without the excerpt that the error shows: the line may hold a password.
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let message = format!("{}, line {line}: {}", path.display(), one_line(error.message()));
-            Failure::new(Code::SettingsFile, message)
+            let what = one_line(error.message());
+            let message = format!("{}, line {line}: {what}", path.display());
+            let failure = Failure::new(Code::SettingsFile, message);
+            match nearest(&what) {
+                Some(name) => failure.with_hint(format!("Did you mean `{name}`?")),
+                None => failure,
+            }
         })?;
         Ok(Self { path: Some(path.to_owned()), content })
     }
@@ -163,6 +272,14 @@ impl SettingsFile {
             None => name.to_owned(),
         }
     }
+}
+
+/// The known name that is nearest to an unknown one, in a message like "unknown field `a`, expected one of `b`, `c`".
+fn nearest(message: &str) -> Option<&str> {
+    let mut quoted = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    let distance = |known: &&str| strsim::damerau_levenshtein(unknown, known);
+    quoted.min_by_key(distance).filter(|known| distance(known) <= 1 + unknown.len() / 3)
 }
 
 /// Nothing is there. A directory on the way that is a file counts, too; a directory that may not be searched does not.

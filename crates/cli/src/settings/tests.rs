@@ -260,12 +260,20 @@ fn the_example_in_the_documentation_holds_the_defaults() {
     assert_eq!(settings.journal_directory, defaults.journal_directory);
     assert_eq!(settings.alert_policy().unwrap(), defaults.alert_policy().unwrap());
     // Every line that is commented out must be right, too; those of alerts have a test of their own.
-    let (example, _) = example.split_once("\n[service]").unwrap();
+    let (example, _) = example.split_once("\n[alerts]").unwrap();
+    let (before, rest) = example.split_once("# [[schedules]]").unwrap();
+    let (schedule, after) = rest.split_once("\n\n").unwrap();
+    let example = format!("{before}[[schedules]]{}\n\n{after}", schedule.replace("\n# ", "\n"));
     let all = example.replace("# url = ", "url = ").replace("directory = \"./backups\" ", "# ");
     let all = all
         .replace("# journal", "journal")
         .replace("# source", "source")
         .replace("# jobs", "jobs")
-        .replace("# key_file", "key_file");
-    assert!(given().file(&all.replace("# sandbox", "sandbox")).settings().is_ok());
+        .replace("# key_file", "key_file")
+        .replace("# state_directory", "state_directory")
+        .replace("# slot", "slot")
+        .replace("# wal_days", "wal_days")
+        .replace("# sandbox", "sandbox");
+    let settings = given().file(&all).settings().unwrap();
+    assert_eq!(settings.service().unwrap().tasks.len(), 3);
 }

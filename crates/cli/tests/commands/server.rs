@@ -122,6 +122,13 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     let place = place.with("DATABASE_URL", &cluster.url("postgres")).with("BACKUP_ENCRYPTION_KEY", KEY);
     assert_eq!(codes(&place.run(&["doctor", "--json"]).json()), ["repository.missing"]);
     place.run(&["init"]).succeeds();
+    // The key is in one place only, until a copy was checked.
+    let said = place.run(&["doctor"]);
+    assert_eq!(said.exit, 4, "{said:?}");
+    assert!(said.out.contains("keys escrow") && said.out.contains("1 key opens the repository"), "{said:?}");
+    assert_eq!(codes(&place.run(&["doctor", "--json"]).json()), ["key.one_place"]);
+    std::fs::write(place.path("typed"), KEY).unwrap();
+    place.run(&["keys", "escrow", "--check", "typed"]).succeeds();
     let said = place.run(&["doctor"]);
     said.succeeds();
     for word in ["PostgreSQL 1", "client programs", "the repository opens", "are free"] {

@@ -8,6 +8,7 @@
 #[path = "../commands/harness.rs"]
 #[allow(dead_code, reason = "this test needs a part of it")]
 mod harness;
+mod service;
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -53,7 +54,7 @@ fn listed(place: &Place) -> BTreeSet<String> {
 #[test]
 fn a_killed_backup_leaves_earlier_ones_and_nothing_half_done() {
     let (seed, count) = (number("CHRONAVAULT_SEED", 1), number("CHRONAVAULT_COUNT", 20));
-    println!("seed {seed}, {count} kills");
+    println!("seed {seed}, {count} kills of backups");
     let mut random = Random(seed);
     let cluster = Cluster::start();
     cluster.create_database("books");

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod golden;
+mod killed;
 mod ledger;
 mod site;
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
-use operations::postgres::{Client, ClientEnvironment, ConnectOptions};
+use operations::postgres::{Client, ClientEnvironment, ConnectOptions, Tools};
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::Cluster;
@@ -70,11 +70,30 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A site with the repository in `golden`, which opens with `secret`, and with the server programs of `major`. Its own server only
+    /// says as whom servers run.
+    pub(crate) fn holding(golden: &Path, secret: &str, major: u32) -> Self {
+        let tools = Tools::find_same_server(major, std::env::var_os("PATH").as_deref()).unwrap();
+        let cluster = Cluster::with_tools(&tools, |_| ());
+        let directory = TempDir::new().unwrap();
+        let key = directory.path().join("key");
+        fs::write(&key, secret).unwrap();
+        copy(golden, &directory.path().join("backups/isolated"));
+        let owner = cluster.owner();
+        protect(directory.path(), owner);
+        Self { cluster, directory, owner }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The program, ready to run as the account of the server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chronavault"));
         command
             .args(flags(self.directory.path()))
@@ -87,11 +106,11 @@ impl Site {
         if let Some((user, group)) = self.owner {
             command.uid(user).gid(group);
         }
-        command.output().unwrap()
+        command
     }
 
     #[track_caller]
-    fn succeeds(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -126,7 +145,19 @@ impl Site {
         words.extend(arguments.iter().map(String::as_str));
         words.extend(["--data-dir", &data_dir]);
         self.succeeds(&words);
-        Recovered::start(self, data)
+        Recovered::start(self, data, "books")
+    }
+
+    /// Demands that no server starts on a directory.
+    #[track_caller]
+    pub(crate) fn does_not_start(&self, data: &Path) {
+        let log = self.path("half.log");
+        let programs = self.cluster.sandbox().tools().directory();
+        let start = ["start", "-w", "-t", "120", "-l", log.to_str().unwrap(), "-o", "-c listen_addresses=''"];
+        if pg_ctl(programs, data, self.owner, &start).success() {
+            pg_ctl(programs, data, self.owner, &["stop", "-w", "-m", "immediate"]);
+            panic!("a server started on {}", data.display());
+        }
     }
 
     /// Demands that a restore is refused before it writes anything.
@@ -156,6 +187,33 @@ impl Site {
     }
 }
 
+/// Copies a directory with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+/// Leaves everything below `path` to its owner only, as an isolated repository must be.
+fn protect(path: &Path, owner: Option<(u32, u32)>) {
+    let mode = if path.is_dir() { 0o700 } else { 0o600 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    if let Some((user, group)) = owner {
+        chown(path, Some(user), Some(group)).unwrap();
+    }
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            protect(&entry.unwrap().path(), owner);
+        }
+    }
+}
+
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -168,6 +226,16 @@ fn flags(directory: &Path) -> [String; 4] {
     ["--directory".to_owned(), path("backups"), "--key-file".to_owned(), path("key")]
 }
 
+/// Runs `pg_ctl` on a data directory, as the account of the server.
+fn pg_ctl(programs: &Path, data: &Path, owner: Option<(u32, u32)>, arguments: &[&str]) -> ExitStatus {
+    let mut command = Command::new(programs.join("pg_ctl"));
+    command.arg("-D").arg(data).args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    if let Some((user, group)) = owner {
+        command.uid(user).gid(group);
+    }
+    command.current_dir("/").status().unwrap()
+}
+
 /// A server on a restored directory, after its recovery.
 pub(crate) struct Recovered {
     data: PathBuf,
@@ -177,11 +245,12 @@ pub(crate) struct Recovered {
 }
 
 impl Recovered {
-    fn start(site: &Site, data: PathBuf) -> Self {
+    /// Starts a server and waits until it has recovered; what it is asked, it is asked in `database`.
+    pub(crate) fn start(site: &Site, data: PathBuf, database: &str) -> Self {
         let programs = site.cluster.sandbox().tools().directory().to_owned();
         let sockets = site.directory.path();
         let port = 54322;
-        let text = format!("host={} port={port} user=postgres dbname=books", sockets.display());
+        let text = format!("host={} port={port} user=postgres dbname={database}", sockets.display());
         let recovered = Self {
             data,
             programs,
@@ -201,17 +270,12 @@ impl Recovered {
     }
 
     fn pg_ctl(&self, arguments: &[&str]) {
-        let mut command = Command::new(self.programs.join("pg_ctl"));
-        command.arg("-D").arg(&self.data).args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        if let Some((user, group)) = self.owner {
-            command.uid(user).gid(group);
-        }
-        let status = command.current_dir("/").status().unwrap();
+        let status = pg_ctl(&self.programs, &self.data, self.owner, arguments);
         let log = fs::read_to_string(self.data.join("server.log")).unwrap_or_default();
         assert!(status.success(), "pg_ctl {arguments:?}: {log}");
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(&self.options).unwrap()
     }
 

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+use model::{SegmentSize, WalSegmentName};
+
 use crate::archiving::load;
 use crate::servers::Archived;
 
@@ -90,4 +93,54 @@ fn a_wrong_key_stops_the_server() {
     let log = server.log();
     assert!(!server.started && log.contains("error[key.wrong]"), "{log}");
     assert!(!log.contains("selected new timeline"), "{log}");
+}
+
+/// What a receiver has made durable in pieces is recovered, though the segment was never archived.
+#[test]
+fn a_server_recovers_what_is_archived_in_pieces_only() {
+    let (archived, rows, _) = scene();
+    let more = "INSERT INTO entry (memo) SELECT 'in pieces' FROM generate_series(1, 1000)";
+    let position = "SELECT pg_walfile_name(pg_current_wal_flush_lsn()), file_offset FROM pg_walfile_name_offset(pg_current_wal_flush_lsn())";
+    let found = archived.cluster.psql("postgres", &format!("{more}; {position}"));
+    let (name, offset) = found.trim().split_once('|').unwrap();
+    let (segment, offset): (WalSegmentName, usize) = (name.parse().unwrap(), offset.parse().unwrap());
+    let bytes = fs::read(archived.cluster.sandbox().data_directory().join("pg_wal").join(name)).unwrap();
+    let archive = archived.opened();
+    for start in (0..offset).step_by(50_000) {
+        let piece = &bytes[start..(start + 50_000).min(offset)];
+        let start = u32::try_from(start).unwrap();
+        archive.put_piece(segment, SegmentSize::DEFAULT, start, piece, Timestamp::now()).unwrap();
+    }
+    archived.hand_over();
+    let server = archived.recover("base", &[]);
+    assert_eq!(server.ask(ROWS), (rows + 1000).to_string());
+}
+
+/// A new timeline is archived, and can be recovered to in its turn.
+#[test]
+fn recovery_goes_on_along_the_next_timeline() {
+    let (archived, rows, _) = scene();
+    archived.copy("base", "again");
+    let command = archived.archive_command();
+    let server = archived.recover("base", &["archive_mode = on", &format!("archive_command = '{command}'")]);
+    let more = "INSERT INTO entry (memo) SELECT 'on timeline 2' FROM generate_series(1, 1000)";
+    server.ask(more);
+    let last = server.ask("SELECT pg_walfile_name(pg_current_wal_lsn())");
+    server.ask("SELECT pg_switch_wal()");
+    while server
+        .ask(&format!("SELECT coalesce(max(last_archived_wal) >= '{last}', false) FROM pg_stat_archiver"))
+        != "t"
+    {
+        std::thread::yield_now();
+    }
+    assert_eq!(server.ask("SELECT failed_count FROM pg_stat_archiver"), "0", "{}", server.log());
+    let status = archived.run(&["wal", "status", "--verify", "--json"]);
+    let cluster = &status.succeeds().json()["clusters"][0];
+    let timelines: Vec<_> =
+        cluster["archived"].as_array().unwrap().iter().map(|range| &range["timeline"]).collect();
+    assert_eq!(timelines, [1, 2], "{cluster}");
+    drop(server);
+    let server = archived.recover("again", &[]);
+    assert_eq!(server.ask(ROWS), (rows + 1000).to_string());
+    assert_eq!(server.ask("SELECT timeline_id FROM pg_control_checkpoint()"), "3");
 }

@@ -5,7 +5,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use repository::{HolderKey, Repository, WalArchive};
+use storage::{Isolation, LocalStore};
 use tempfile::TempDir;
 use testkit::Cluster;
 
@@ -115,9 +118,37 @@ impl Archived {
         assert!(status.success());
     }
 
+    /// The `archive_command` of the server.
+    pub(crate) fn archive_command(&self) -> String {
+        format!("{} wal push %p", words(self.directory.path()))
+    }
+
     fn socket(&self) -> (String, String) {
         let sandbox = self.cluster.sandbox();
         (sandbox.socket_directory().display().to_string(), sandbox.port().to_string())
+    }
+
+    /// The archive without the program in between. What is written through it gets the right owner with [`Self::hand_over`].
+    pub(crate) fn opened(&self) -> WalArchive {
+        let system = self.cluster.psql("postgres", "SELECT system_identifier FROM pg_control_system()");
+        let store = LocalStore::new(self.path("isolated"), Isolation::Off).unwrap();
+        let holder = HolderKey::parse(KEY).unwrap();
+        Repository::open(Arc::new(store), &holder).unwrap().wal(system.trim().parse().unwrap())
+    }
+
+    /// Gives everything in the repository to the account of the server.
+    pub(crate) fn hand_over(&self) {
+        fn give(path: &Path, (user, group): (u32, u32)) {
+            chown(path, Some(user), Some(group)).unwrap();
+            if path.is_dir() {
+                for entry in fs::read_dir(path).unwrap() {
+                    give(&entry.unwrap().path(), (user, group));
+                }
+            }
+        }
+        if let Some(owner) = self.cluster.owner() {
+            give(&self.path("isolated"), owner);
+        }
     }
 
     /// Starts a server on a base backup, which recovers from the archive. `more` are further settings.
@@ -125,6 +156,7 @@ impl Archived {
         let data = self.path(name);
         let settings = [
             "archive_mode = off".to_owned(),
+            "hot_standby = on".to_owned(),
             "listen_addresses = ''".to_owned(),
             format!("unix_socket_directories = '{}'", data.display()),
             format!("restore_command = '{} wal fetch %f %p'", words(self.directory.path())),

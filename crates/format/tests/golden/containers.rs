@@ -1,11 +1,11 @@
-//! Sample containers: two packs of different epochs, a manifest, a proof, and two objects of WAL.
+//! Sample containers: two packs of different epochs, a manifest, a proof, two objects of WAL, and a pack with regions of files.
 
 use chronavault_format::{
     Codec, Compressor, ContainerBuilder, ContainerKind, ListEntry, NewRecord, Place, RecordType, encode_list,
 };
 use serde_json::{Value, json};
 
-use crate::values::{BACKUP, Failed, base_rows, changed_rows, keyring};
+use crate::values::{BACKUP, Failed, base_rows, changed_regions, changed_rows, keyring, region};
 
 /// A row in two chunks.
 const BEGINNING: &[u8] = b"24\t0\tthe beginning";
@@ -30,6 +30,7 @@ impl Encode for Compressor {
     fn encode(&mut self, draft: &Draft) -> Result<Vec<u8>, Failed> {
         Ok(match (draft.codec, &draft.base) {
             (Codec::ZstdDelta, Some(base)) => self.compress_delta(&draft.plaintext, base)?.to_vec(),
+            (Codec::ZstdXor, Some(base)) => self.compress_xor(&draft.plaintext, base)?.to_vec(),
             (Codec::Zstd, _) => self.compress(&draft.plaintext)?.to_vec(),
             _ => draft.plaintext.clone(),
         })
@@ -59,7 +60,8 @@ pub(crate) fn all(encode: &mut dyn Encode) -> Result<Value, Failed> {
     let (proof, _) = container(ContainerKind::Proof, 2, 0x40, &[proof], encode)?;
     let (history, _) = container(ContainerKind::Wal, 2, 0x60, &history(), encode)?;
     let (piece, _) = container(ContainerKind::Wal, 1, 0x70, &piece(), encode)?;
-    Ok(json!([old, new, manifest, proof, history, piece]))
+    let (regions, _) = container(ContainerKind::Pack, 2, 0x80, &regions(), encode)?;
+    Ok(json!([old, new, manifest, proof, history, piece, regions]))
 }
 
 /// What an object of WAL holds: its head, then its chunks.
@@ -107,6 +109,18 @@ fn first_pack() -> Vec<Draft> {
         full(Codec::Stored, BEGINNING.to_vec()),
         full(Codec::Stored, END.to_vec()),
     ]
+}
+
+/// A region of a file, and what became of it, as differences byte by byte.
+fn regions() -> Vec<Draft> {
+    let base = Draft { record_type: RecordType::Full, codec: Codec::Stored, plaintext: region(), base: None };
+    let differences = changed_regions().map(|plaintext| Draft {
+        record_type: RecordType::Delta,
+        codec: Codec::ZstdXor,
+        plaintext,
+        base: Some(region()),
+    });
+    std::iter::once(base).chain(differences).collect()
 }
 
 /// A list with a delta, a chunk that is continued, and a plain one.

@@ -60,3 +60,18 @@ pub(crate) fn changed_rows() -> Vec<u8> {
         .flat_map(|(number, row)| if number == 12 { b"12\t0\tchanged\n".to_vec() } else { row })
         .collect()
 }
+
+/// A region of a file.
+pub(crate) fn region() -> Vec<u8> {
+    Lcg(3).bytes(1024)
+}
+
+/// The region with two bytes changed; that and longer; that and shorter.
+pub(crate) fn changed_regions() -> [Vec<u8>; 3] {
+    let mut changed = region();
+    changed[100] ^= 0xff;
+    changed[700] ^= 0x01;
+    let longer = [&changed[..], b"what was added"].concat();
+    let shorter = changed[..701].to_vec();
+    [changed, longer, shorter]
+}

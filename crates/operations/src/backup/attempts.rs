@@ -72,7 +72,8 @@ impl Source<'_> {
             lock_timeout: request.lock_timeout,
             ..SnapshotOptions::default()
         };
-        let mut snapshot = Snapshot::take(&request.source, &settings)?;
+        let mut snapshot =
+            Snapshot::take_unless(&request.source, &settings, &|| context.observer.cancelled())?;
         let snapshot_at = context.now();
         let inventory = take_inventory(snapshot.client(), &request.filters)?;
         let moving = moving_partitions(snapshot.client())?;

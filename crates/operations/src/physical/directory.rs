@@ -25,6 +25,8 @@ pub(super) const MARKER: &str = "chronavault-restore.json";
 pub(super) const CONTROL: &str = "global/pg_control";
 /// Where the symbolic links to tablespaces are.
 const TABLESPACES: &str = "pg_tblspc";
+/// What the name of a file ends in while it is being written.
+const TEMPORARY: &str = ".chronavault";
 
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -63,12 +65,14 @@ pub(super) fn failed(action: &'static str, path: &Path, source: impl Into<io::Er
 
 /// Says what is in `path`, and refuses what must not be touched. Writes nothing.
 pub(super) fn examine(path: &Path, backup: &BackupId, delta: bool) -> Result<Before, Error> {
-    let entries = match fs::read_dir(path) {
+    let mut entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Before::Empty),
         Err(error) => return Err(failed("read", path, error)),
     };
-    if entries.count() == 0 {
+    // A restore that was killed before it had said what it is leaves this, and nothing else.
+    let begun = format!("{MARKER}{TEMPORARY}");
+    if entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == begun.as_str())) {
         return Ok(Before::Empty);
     }
     if let Some(pid) = running_server(path) {
@@ -217,7 +221,7 @@ impl TargetDirectory {
     /// Puts a small file in the data directory in place of what is there, at once or not at all, and durably.
     pub(super) fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path: ClusterPath = parse(name)?;
-        let temporary: ClusterPath = parse(&format!("{name}.chronavault"))?;
+        let temporary: ClusterPath = parse(&format!("{name}{TEMPORARY}"))?;
         self.remove_file(&temporary)?;
         let file = fs::File::from(self.file(&temporary, 0o600)?);
         let place = self.path.join(name);
@@ -322,4 +326,29 @@ pub(super) fn list_below(directory: &Path, prefix: &str, files: &mut Vec<Cluster
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Marked as being written when the restore of a backup was killed.
+    #[test]
+    fn a_restore_that_was_killed_at_its_very_beginning_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let backup: BackupId = "backup-2026-11-23-120000-abc123".parse().unwrap();
+        let begun = directory.path().join(format!("{MARKER}{TEMPORARY}"));
+        fs::write(&begun, b"{").unwrap();
+        assert_eq!(examine(directory.path(), &backup, false).unwrap(), Before::Empty);
+        let target = TargetDirectory::open(directory.path(), &backup, &BTreeMap::new()).unwrap();
+        assert!(!begun.exists());
+        assert_eq!(examine(directory.path(), &backup, false).unwrap(), Before::Files);
+        drop(target);
+        fs::rename(directory.path().join(MARKER), &begun).unwrap();
+        fs::write(directory.path().join("notes.txt"), b"somebody's").unwrap();
+        assert!(matches!(
+            examine(directory.path(), &backup, false),
+            Err(Error::Directory(DirectoryError::NotEmpty { .. }))
+        ));
+    }
 }

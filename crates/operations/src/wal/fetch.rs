@@ -72,7 +72,7 @@ pub fn fetch_wal(
         return Ok(FetchReport { fetched, wants_prefetch: false });
     };
     let spool = Spool::beside(&request.target, request.system, repository);
-    if request.ahead > 0 && spool.take(segment, &request.target, &archive, request.threads) {
+    if request.ahead > 0 && spool.take(segment, &request.target, &archive) {
         let wants_prefetch = wants_prefetch(&spool, segment, request.ahead);
         return Ok(FetchReport { fetched: Fetched::FromSpool, wants_prefetch });
     }

@@ -1,9 +1,10 @@
 //! A file that appears at its place as a whole.
 //!
 //! Invariant: until it is renamed, a file has a name that means nothing; when it is dropped before that, it is removed. Durability
-//! is left to the server, which syncs what it restores before it relies on it (`durable_rename` in its source).
+//! of what it is given at once is left to the server, which syncs what it restores before it relies on it (`durable_rename` in its
+//! source).
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,14 @@ impl Place {
         let temporary = path.with_file_name(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         Ok(Self { temporary, file: Some(BufWriter::with_capacity(WRITE_BYTES, file)) })
+    }
+
+    /// Makes what was written durable. Returns what the file is then.
+    pub(super) fn sync(&mut self) -> io::Result<Metadata> {
+        self.flush()?;
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?.get_ref();
+        file.sync_all()?;
+        file.metadata()
     }
 
     /// Gives the file its name. What was there under it is replaced.

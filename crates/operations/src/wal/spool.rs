@@ -1,12 +1,16 @@
 //! Segments that were fetched ahead, beside the place where the server wants them.
 //!
-//! Invariant: a segment is taken from the spool only when its bytes have the keyed hash in its name, so neither a power failure nor
-//! anything else that happens to the file can bring a wrong byte to a server. The directory is named for the cluster and the repository:
-//! what another one left behind is not seen. Nothing here ever fails a fetch; without a spool it only takes longer.
+//! Invariant: a file gets the name of a segment only when all of its bytes were authenticated and are durable, so neither a kill nor
+//! a power failure leaves half a segment under such a name. The name holds a keyed hash of what the file was then (segment, inode,
+//! size, time of its last change), and only while it is still so is the file given to a server: one that was changed, replaced or
+//! copied from elsewhere is not. Its bytes are not read again, for that takes longer than copying them; from the moment they are
+//! authenticated they are as safe as those in `pg_wal`, with the same owner on the same disk, and the server checks every record.
+//! The directory is named for the cluster and the repository: what another one left behind is not seen. Nothing here ever fails a
+//! fetch; without a spool it only takes longer.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use model::{SystemId, WalName, WalSegmentName};
@@ -20,12 +24,6 @@ use crate::Error;
 const DIRECTORY: &str = "chronavault-spool";
 /// Held by whoever fetches ahead.
 const LOCK: &str = "lock";
-/// How much of a segment is read and hashed at a time, in bytes: little enough to be hashed before it leaves the cache of the
-/// processor.
-const READ_BYTES: usize = 256 << 10;
-
-/// Threads that hash one segment, at most.
-const MAX_HASH_THREADS: usize = 4;
 
 /// The spool of one cluster and repository.
 #[derive(Debug, Clone)]
@@ -41,7 +39,8 @@ pub(super) struct Right(#[expect(dead_code, reason = "it is held, not used")] Fi
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: WalSegmentName,
-    hash: ChunkId,
+    /// What its file was when it came; see [`mark`].
+    mark: ChunkId,
 }
 
 /// The directory beside a file of WAL that belongs to one cluster and one repository.
@@ -69,19 +68,12 @@ impl Spool {
         entries
     }
 
-    /// Moves a segment out of the spool to `target`. Returns whether it did; where the bytes are not what they should be, the file
-    /// goes.
-    pub(super) fn take(
-        &self,
-        name: WalSegmentName,
-        target: &Path,
-        archive: &WalArchive,
-        threads: usize,
-    ) -> bool {
+    /// Moves a segment out of the spool to `target`. Returns whether it did; a file that is not what it was when it came goes.
+    pub(super) fn take(&self, name: WalSegmentName, target: &Path, archive: &WalArchive) -> bool {
         let entries = self.entries();
         let Some(entry) = entries.iter().find(|entry| entry.name == name) else { return false };
         let path = self.directory.join(entry.file());
-        if hash_of(&path, archive, threads).is_ok_and(|hash| hash == entry.hash) {
+        if fs::symlink_metadata(&path).is_ok_and(|file| mark(name, &file, archive) == entry.mark) {
             fs::rename(&path, target).is_ok()
         } else {
             self.remove(*entry);
@@ -127,12 +119,12 @@ impl Spool {
         let path = self.directory.join(name.to_string());
         let failed = |error| WalError::write(&path, error);
         let mut place = Place::beside(&path, random).map_err(failed)?;
-        let mut hashing = Hashing::new(archive);
-        let mut both = Both { place: &mut place, hashing: &mut hashing };
-        if archive.get(WalName::Segment(name), &mut both)?.is_none() {
+        if archive.get(WalName::Segment(name), &mut place)?.is_none() {
             return Ok(false);
         }
-        let entry = Entry { name, hash: hashing.finish() };
+        // Here and not in the server, which waits for nothing then: it syncs what it restores before it relies on it.
+        let file = place.sync().map_err(failed)?;
+        let entry = Entry { name, mark: mark(name, &file, archive) };
         place.rename(&self.directory.join(entry.file())).map_err(failed)?;
         Ok(true)
     }
@@ -145,95 +137,21 @@ impl Spool {
 
 impl Entry {
     fn parse(file: &str) -> Option<Self> {
-        let (name, hash) = file.split_once('.')?;
-        Some(Self { name: name.parse().ok()?, hash: hash.parse().ok()? })
+        let (name, mark) = file.split_once('.')?;
+        Some(Self { name: name.parse().ok()?, mark: mark.parse().ok()? })
     }
 
     fn file(&self) -> String {
-        format!("{}.{}", self.name, self.hash)
+        format!("{}.{}", self.name, self.mark)
     }
 }
 
-/// The hash of a segment: that of the hashes of its parts of [`READ_BYTES`].
-struct Hashing<'a> {
-    archive: &'a WalArchive,
-    part: Vec<u8>,
-    hashes: Vec<u8>,
-}
-
-impl<'a> Hashing<'a> {
-    fn new(archive: &'a WalArchive) -> Self {
-        Self { archive, part: Vec::with_capacity(READ_BYTES), hashes: Vec::new() }
-    }
-
-    fn close_part(&mut self) {
-        self.hashes.extend_from_slice(&self.archive.hash(&self.part).0);
-        self.part.clear();
-    }
-
-    fn add(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(READ_BYTES - self.part.len()));
-            self.part.extend_from_slice(now);
-            if self.part.len() == READ_BYTES {
-                self.close_part();
-            }
-            bytes = later;
-        }
-    }
-
-    fn finish(mut self) -> ChunkId {
-        if !self.part.is_empty() {
-            self.close_part();
-        }
-        self.archive.hash(&self.hashes)
-    }
-}
-
-/// The hash of a file, of which each thread reads a part.
-fn hash_of(path: &Path, archive: &WalArchive, threads: usize) -> io::Result<ChunkId> {
-    let file = &File::open(path)?;
-    let bytes = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    let parts = bytes.div_ceil(READ_BYTES);
-    let share = parts.div_ceil(threads.clamp(1, MAX_HASH_THREADS)).max(1);
-    let hashes = std::thread::scope(|scope| {
-        let hash_some = |first: usize| {
-            let (mut buffer, mut hashes) = (Vec::new(), Vec::new());
-            for part in first..(first + share).min(parts) {
-                let start = part * READ_BYTES;
-                buffer.resize(READ_BYTES.min(bytes - start), 0);
-                file.read_exact_at(&mut buffer, start as u64)?;
-                hashes.extend_from_slice(&archive.hash(&buffer).0);
-            }
-            Ok::<_, io::Error>(hashes)
-        };
-        let threads: Vec<_> =
-            (share..parts).step_by(share).map(|first| scope.spawn(move || hash_some(first))).collect();
-        let mut hashes = hash_some(0)?;
-        for thread in threads {
-            hashes.extend(crate::crew::join(thread)?);
-        }
-        Ok::<_, io::Error>(hashes)
-    })?;
-    Ok(archive.hash(&hashes))
-}
-
-/// Writes and hashes.
-struct Both<'a, 'b> {
-    place: &'a mut Place,
-    hashing: &'a mut Hashing<'b>,
-}
-
-impl Write for Both<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.place.write_all(bytes)?;
-        self.hashing.add(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.place.flush()
-    }
+/// Tells the file of a segment from any other, and from itself after a change. The time of the last change of its inode is not in it,
+/// since the file gets its name afterwards.
+fn mark(name: WalSegmentName, file: &Metadata, archive: &WalArchive) -> ChunkId {
+    let (seconds, nanoseconds) = (file.mtime(), file.mtime_nsec());
+    let state = format!("{name} {} {} {} {seconds}.{nanoseconds:09}", file.dev(), file.ino(), file.size());
+    archive.hash(state.as_bytes())
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ pub enum SnapshotError {
     /// The session does not have the fixed settings.
     #[error("cannot take a snapshot")]
     Session(#[source] SessionError),
+    /// It was told to stop.
+    #[error("the snapshot was not taken: it was told to stop")]
+    Stopped,
     /// The filters cannot be used.
     #[error("cannot tell which tables are wanted")]
     Filter(#[source] FilterError),

@@ -8,8 +8,8 @@ use model::Kind;
 use storage::{MemoryStore, Store};
 use testkit::damage::copy;
 
+use crate::gate::Gate;
 use crate::ledger::{self, holder, in_memory, now, options};
-use crate::prune::gate::Gate;
 use crate::prune::scene::{all_are_whole, id, keys};
 
 const RIGHT: &str = "backups of \"books\"";

@@ -4,7 +4,9 @@
 
 mod cluster;
 mod damage;
+mod gate;
 mod journal;
+mod keys;
 mod leases;
 mod ledger;
 mod prune;

@@ -1,7 +1,6 @@
 //! Pruning, by a clock of our own.
 
 mod damage;
-pub(crate) mod gate;
 mod holds;
 mod interruption;
 mod order;

@@ -62,7 +62,7 @@ const COLUMNS: [Column; 5] = [
 pub(in crate::commands) fn run(session: Session) -> Result<Answer, Failure> {
     let screen = session.screen;
     let settings = session.settings()?;
-    let file = StateFile::new(settings.state_directory()?);
+    let file = StateFile::new(settings.state_directory());
     let book = file.read().map_err(|error| Failure::because(Code::AlertsState, &error))?;
     let looked = book.is_some();
     if !looked {

@@ -94,7 +94,7 @@ impl Settings {
         match read {
             Ok(_) => Ok(bytes),
             Err(error) => {
-                let origin = self.origin(name, "ca_file");
+                let origin = self.channel_origin(name, "ca_file");
                 Err(Failure::new(
                     Code::SettingsValue,
                     format!("cannot read {} ({origin}): {error}", path.display()),
@@ -140,7 +140,7 @@ impl Settings {
         let command = table.command.as_deref().unwrap_or_default();
         let (program, arguments) = command.split_first().ok_or_else(|| self.missing(name, "command"))?;
         if !Path::new(program).is_absolute() {
-            let origin = self.origin(name, "command");
+            let origin = self.channel_origin(name, "command");
             return Err(super::super::wrong_value(
                 &origin,
                 program,
@@ -156,7 +156,8 @@ impl Settings {
 
     fn secret(&self, name: &str, what: &str, places: Places<'_>) -> Result<Option<Secret>, Failure> {
         let (file, command, credential) = places;
-        SecretPlace { origin: &self.origin(name, what), file, command, credential }.read(&self.environment)
+        SecretPlace { origin: &self.channel_origin(name, what), file, command, credential }
+            .read(&self.environment)
     }
 
     /// Settings of another type would be without effect.
@@ -196,7 +197,7 @@ impl Settings {
                 let word = format!("{:?}", table.kind).to_lowercase();
                 let message = format!(
                     "{} has {setting}, which a channel of type {word} does not use",
-                    self.origin(name, "")
+                    self.channel_origin(name, "")
                 );
                 return Err(Failure::new(Code::SettingsValue, message));
             }
@@ -205,18 +206,18 @@ impl Settings {
     }
 
     fn missing(&self, name: &str, setting: &str) -> Failure {
-        Failure::new(Code::SettingsValue, format!("{} lacks {setting}", self.origin(name, "")))
+        Failure::new(Code::SettingsValue, format!("{} lacks {setting}", self.channel_origin(name, "")))
     }
 
     fn wrong(&self, name: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
         Failure::new(
             Code::SettingsValue,
-            format!("{} cannot be used: {}", self.origin(name, ""), sentence(error)),
+            format!("{} cannot be used: {}", self.channel_origin(name, ""), sentence(error)),
         )
     }
 
     /// What messages call a setting of a channel, or the channel itself.
-    fn origin(&self, name: &str, setting: &str) -> String {
+    fn channel_origin(&self, name: &str, setting: &str) -> String {
         let dot = if setting.is_empty() { "" } else { "." };
         self.file.origin(&format!("alerts.{}{dot}{setting}", place(name)))
     }

@@ -1,17 +1,9 @@
-//! `[service]` and `[alerts]`.
+//! `[alerts]`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-
-/// `[service]`: what runs all the time.
-#[derive(Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ServiceTable {
-    /// Where it keeps what it knows over restarts.
-    pub(crate) state_directory: Option<PathBuf>,
-}
 
 /// `[alerts]`: when something is wrong, and who is told.
 #[derive(Debug, Default, PartialEq, Deserialize)]

@@ -1,10 +1,10 @@
-//! `[alerts]` and `[service]`.
+//! `[alerts]`.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
+use ::service::alerts::{AlertPolicy, Routing, Severity};
 use jiff::SignedDuration;
-use service::alerts::{AlertPolicy, Routing, Severity};
 
 use super::*;
 
@@ -147,22 +147,8 @@ fn only_the_channels_that_are_asked_for_need_their_secrets() {
 }
 
 #[test]
-fn the_state_is_beside_the_repository_unless_somebody_says_where() {
-    let of =
-        |given: Given| given.settings().unwrap().state_directory().map(|path| path.display().to_string());
-    assert_eq!(of(given()).unwrap(), "./backups/state");
-    assert_eq!(of(given().set("BACKUP_REPOSITORY", "file:///srv/books")).unwrap(), "/srv/books-state");
-    let named = |path: &str| {
-        given().set("BACKUP_DIRECTORY", "/srv").file(&format!("[service]\nstate_directory = {path:?}\n"))
-    };
-    assert_eq!(of(named("/var/lib/chronavault")).unwrap(), "/var/lib/chronavault");
-    assert_eq!(of(named("/srv/isolated/state")).unwrap_err().code, Code::SettingsValue);
-}
-
-#[test]
 fn what_is_commented_out_in_the_example_is_right() {
-    let (_, example) =
-        include_str!("../../../../../docs/chronavault.toml").split_once("\n[service]").unwrap();
+    let (_, example) = include_str!("../../../../../docs/chronavault.toml").split_once("\n[alerts]").unwrap();
     let is_setting = |line: &str| line.starts_with('[') || line.contains(" = ");
     let uncommented = |line: &str| match line.strip_prefix("# ") {
         Some(rest) if is_setting(rest) && !rest.starts_with("Secrets") => rest.to_owned(),
@@ -171,7 +157,7 @@ fn what_is_commented_out_in_the_example_is_right() {
     let lines: Vec<_> = example.lines().map(uncommented).collect();
     let given = given();
     let directory = given.directory.path().display().to_string();
-    let text = format!("[service]{}", lines.join("\n")).replace("/etc/chronavault", &directory);
+    let text = format!("[alerts]{}", lines.join("\n")).replace("/etc/chronavault", &directory);
     for (name, secret) in [
         ("ops-url", "https://hooks.example/x"),
         ("ops-key", "key"),
@@ -187,6 +173,5 @@ fn what_is_commented_out_in_the_example_is_right() {
     let names: Vec<_> = ["ops", "chat", "boss", "pager", "ping"].map(str::to_owned).into();
     assert_eq!(settings.alert_channels(&names).unwrap().len(), 5);
     assert_eq!(settings.alert_routing().unwrap().routes.len(), 1);
-    assert_eq!(settings.state_directory().unwrap(), PathBuf::from("/var/lib/chronavault"));
     assert_eq!(settings.alert_policy().unwrap().wal_age, Some(SignedDuration::from_mins(60)));
 }

@@ -10,11 +10,11 @@ use model::Outcome;
 use storage::{Effect, Fault, Faulty, MemoryStore, Operation, Store};
 use testkit::damage::copy;
 
-use super::gate::Gate;
 use super::scene::{
     all_are_whole, archive, archived, keys, logical, noon, physical, policy, prune, try_prune, unnamed,
     verified,
 };
+use crate::gate::Gate;
 use crate::ledger::{self, holder, in_memory};
 use crate::segments::timeline;
 

@@ -9,8 +9,8 @@ use model::Outcome;
 use storage::{Key, MemoryStore, Store};
 use testkit::damage::copy;
 
-use super::gate::Gate;
 use super::scene::{all_are_whole, id, logical, noon, policy, try_logical, verified};
+use crate::gate::Gate;
 use crate::ledger::{self, holder, in_memory};
 
 /// How a prune and a writer share the work, and what came of it.

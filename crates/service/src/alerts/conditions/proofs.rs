@@ -11,11 +11,6 @@ fn outcome(backup: &BackupFacts) -> Option<Outcome> {
     backup.proof.map(|proof| proof.outcome)
 }
 
-fn newest_proven(state: &BackupState) -> Option<&BackupFacts> {
-    let proven = state.backups.iter().filter(|backup| outcome(backup) == Some(Outcome::Proven));
-    proven.max_by_key(|backup| backup.started_at)
-}
-
 /// Backups that did not verify.
 pub(super) fn failed(observation: &Observation, _policy: &AlertPolicy) -> Vec<Finding> {
     let listed = observation.backups.iter().filter_map(listed_failure);
@@ -26,7 +21,7 @@ fn listed_failure(state: &BackupState) -> Option<Finding> {
     let failed: Vec<_> =
         state.backups.iter().filter(|backup| outcome(backup) == Some(Outcome::Failed)).collect();
     let newest = failed.iter().max_by_key(|backup| backup.started_at)?;
-    let proven = newest_proven(state).filter(|proven| proven.started_at > newest.started_at);
+    let proven = state.newest_proven().filter(|proven| proven.started_at > newest.started_at);
     let severity = if proven.is_some() { Severity::Warning } else { Severity::Critical };
     let name = wording::series(Some(&state.source), Some(state.kind));
     let id = &newest.id;
@@ -62,7 +57,7 @@ fn recorded_failures(observation: &Observation) -> impl Iterator<Item = Finding>
         let is_settled = observation.backups.iter().filter(is_it).any(|state| {
             let is_verified =
                 |backup: &BackupFacts| Some(&backup.id) == run.backup.as_ref() && backup.proof.is_some();
-            newest_proven(state).is_some_and(|proven| proven.started_at > run.started_at)
+            state.newest_proven().is_some_and(|proven| proven.started_at > run.started_at)
                 || state.backups.iter().any(is_verified)
         });
         if is_settled {
@@ -89,10 +84,10 @@ fn of_state(state: &BackupState, observation: &Observation) -> Option<Finding> {
     let rpo = state.rpo?;
     let (source, kind) = (Some(state.source.as_str()), Some(state.kind));
     let name = wording::series(source, kind);
-    let proven = newest_proven(state);
+    let proven = state.newest_proven();
     let (severity, at, message) = if let Some(proven) = proven {
         // What it brings back is the state of the moment when it began.
-        let age = observation.at.duration_since(proven.started_at);
+        let age = state.recovery_point_age(observation.at)?;
         if age <= rpo {
             return None;
         }

@@ -38,7 +38,7 @@ fn kind(code: &str) -> (AlertCode, Severity) {
         ("clock", _) => (AlertCode::Clock, Severity::Critical),
         ("journal", _) => (AlertCode::Journal, Severity::Critical),
         // What the service itself cannot do, or has no repository to do it with.
-        ("service" | "daemon" | "scheduler" | "repository" | "key", _) => {
+        ("service" | "daemon" | "scheduler" | "repository" | "key" | "keys", _) => {
             (AlertCode::Trouble, Severity::Critical)
         }
         _ => (AlertCode::Trouble, Severity::Warning),

@@ -330,6 +330,7 @@ fn wal() -> WalState {
         archived_to: None,
         stored_bytes: GB,
         gaps: vec![],
+        window_from: None,
         receiver: Some(ReceiverState {
             is_running: true,
             restarts: 0,

@@ -1,0 +1,58 @@
+//! What the daemon shows of itself over HTTP.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use service::Status;
+use service::http::View;
+use service::observation::Observation;
+
+/// A loop that stands still for so many turns hangs: looking at a large repository takes its time.
+const TURNS: u32 = 30;
+
+/// The status, shared with whoever answers for it.
+#[derive(Clone)]
+pub(super) struct Shown(Arc<Mutex<Arc<Status>>>);
+
+impl Shown {
+    /// The status of a daemon that has just begun, and whose loop turns at least every `turn`.
+    pub(super) fn new(turn: Duration) -> Self {
+        let now = Timestamp::now();
+        let turn_limit = SignedDuration::try_from(turn * TURNS).unwrap_or(SignedDuration::from_mins(10));
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: now,
+            turned_at: now,
+            turn_limit,
+            observation: None,
+            observation_took: SignedDuration::ZERO,
+            channels: Vec::new(),
+        };
+        Self(Arc::new(Mutex::new(Arc::new(status))))
+    }
+
+    pub(super) fn view(&self) -> View {
+        let shown = self.clone();
+        View { status: Arc::new(move || shown.status()), clock: Timestamp::now }
+    }
+
+    pub(super) fn turned(&self) {
+        self.change(|status| status.turned_at = Timestamp::now());
+    }
+
+    pub(super) fn seen(&self, observation: Observation) {
+        let took = Timestamp::now().duration_since(observation.at);
+        let observation = Some(Arc::new(observation));
+        self.change(|status| (status.observation, status.observation_took) = (observation, took));
+    }
+
+    fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Status)) {
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut shown));
+    }
+}

@@ -1,0 +1,335 @@
+//! `serve`: a daemon with a real server, its runs, its signals, and what the journal says of them.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::Cluster;
+
+use crate::harness::{KEY, Place};
+
+/// A daemon that runs, and what it says.
+struct Daemon {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Daemon {
+    fn start(place: &Place) -> Self {
+        let mut command = place.command(&["serve", "--json"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = lines(child.stderr.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// The next event of a kind, whatever comes before it.
+    fn wait_for(&self, event: &str) -> Value {
+        let mut before = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_mins(1));
+            let line = line.unwrap_or_else(|error| panic!("no {event}: {error}; {before:#?}"));
+            if line["event"] == event {
+                return line;
+            }
+            before.push(line);
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = std::process::Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    fn ends(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(stderr: ChildStderr) -> Receiver<Value> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            assert!(!line.contains(KEY) && !line.contains("panicked"), "{line}");
+            let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// A repository, and a server with a table.
+fn scene() -> (Cluster, Place) {
+    let cluster = Cluster::start();
+    cluster.psql("postgres", "CREATE TABLE t AS SELECT generate_series(1, 100) AS i");
+    let url = cluster.url("postgres");
+    let place = Place::new().with("BACKUP_ENCRYPTION_KEY", KEY).with("DATABASE_URL", &url);
+    place.run(&["init"]).succeeds();
+    (cluster, place)
+}
+
+/// A session that keeps the table from everybody else until it is dropped.
+fn hold_lock(cluster: &Cluster) -> operations::postgres::Client {
+    let mut holder = cluster.client("postgres");
+    holder.execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
+    holder
+}
+
+#[test]
+fn what_is_due_runs_and_is_in_the_journal() {
+    let (_cluster, place) = scene();
+    let daemon = Daemon::start(&place);
+    let started = daemon.wait_for("started");
+    assert_eq!(started["run"], "backup/default/logical");
+    assert_eq!(daemon.wait_for("ended")["status"], 0);
+    // What expired is removed after a backup.
+    assert_eq!(daemon.wait_for("started")["run"], "prune");
+    assert_eq!(daemon.wait_for("ended")["status"], 0);
+    daemon.signal("-TERM");
+    daemon.wait_for("stopping");
+    assert_eq!(daemon.ends(), Some(0));
+    let listed = place.run(&["list", "--json"]).succeeds().json();
+    assert_eq!(listed["backups"][0]["proof"]["level"], "restore");
+
+    let journal = place.run(&["journal", "show", "--json"]).succeeds().json();
+    let backup = journal["runs"].as_array().unwrap().iter().find(|run| run["operation"] == "backup").unwrap();
+    assert_eq!(backup["parameters"]["schedule"], "backup/default/logical");
+    assert_eq!(
+        backup["parameters"]["planned_at"].as_str().unwrap()[..19],
+        started["planned_at"].as_str().unwrap()[..19]
+    );
+    place.run(&["journal", "verify"]).succeeds();
+
+    // The next one is due in a day, also for a daemon that has only just begun.
+    let again = Daemon::start(&place);
+    again.wait_for("ready");
+    again.signal("-HUP");
+    again.wait_for("reloaded");
+    again.signal("-TERM");
+    again.wait_for("stopping");
+    assert_eq!(again.ends(), Some(0));
+    assert_eq!(place.run(&["list", "--json"]).succeeds().json()["backups"].as_array().unwrap().len(), 1);
+}
+
+/// What the daemon answers on its socket.
+fn get(socket: &std::path::Path, path: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn metrics_health_and_the_service_manager_are_told_how_it_does() {
+    let (_cluster, place) = scene();
+    let (http, notify) = (place.path("http.sock"), place.path("notify.sock"));
+    let file = format!("[service]\nlisten = \"unix:{}\"\nobserve_seconds = 1\n", http.display());
+    fs::write(place.path("chronavault.toml"), file).unwrap();
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    let place = place.with("NOTIFY_SOCKET", notify.to_str().unwrap());
+    let daemon = Daemon::start(&place);
+    let told = |wanted: &str| loop {
+        let mut notice = [0; 1000];
+        let length = manager.recv(&mut notice).unwrap();
+        if std::str::from_utf8(&notice[..length]).unwrap().contains(wanted) {
+            return;
+        }
+    };
+    told("READY=1");
+    told("WATCHDOG=1");
+    while daemon.wait_for("ended")["run"] != "prune" {}
+    // What a run did is seen before the loop turns again.
+    told("WATCHDOG=1");
+    told("WATCHDOG=1");
+    let metrics = get(&http, "/metrics");
+    let proven = "chronavault_proof_last_timestamp_seconds{";
+    assert!(
+        metrics.starts_with("HTTP/1.1 200")
+            && metrics.contains(proven)
+            && metrics.contains("source=\"postgres\""),
+        "{metrics}"
+    );
+    assert!(get(&http, "/health").starts_with("HTTP/1.1 200"));
+    let ready = get(&http, "/ready");
+    assert!(ready.starts_with("HTTP/1.1 "), "{ready}");
+    daemon.signal("-HUP");
+    told("RELOADING=1");
+    told("READY=1");
+    daemon.signal("-TERM");
+    told("STOPPING=1");
+    assert_eq!(daemon.ends(), Some(0));
+    let shown = place.run(&["config", "show"]).succeeds().out.clone();
+    assert!(shown.contains("unix:"), "{shown}");
+}
+
+#[test]
+fn a_bad_file_keeps_the_old_settings() {
+    let (_cluster, place) = scene();
+    let file = place.path("chronavault.toml");
+    fs::write(&file, "[backup]\ninterval_hours = 24\nverification = false\n").unwrap();
+    let daemon = Daemon::start(&place);
+    assert_eq!(daemon.wait_for("ended")["status"], 0);
+    fs::write(&file, "[backup]\ninterval_hour = 1\n").unwrap();
+    daemon.signal("-HUP");
+    let said = daemon.wait_for("not_reloaded");
+    assert!(said["message"].as_str().unwrap().contains("unknown field `interval_hour`"), "{said}");
+    fs::write(
+        &file,
+        "[backup]\nverification = false\n\n[[schedules]]\ntask = \"backup\"\nevery_hours = 1000\n",
+    )
+    .unwrap();
+    daemon.signal("-HUP");
+    daemon.wait_for("reloaded");
+    daemon.signal("-INT");
+    daemon.wait_for("stopping");
+    assert_eq!(daemon.ends(), Some(0));
+}
+
+#[test]
+fn a_run_that_fails_is_tried_again_and_one_daemon_dies_with_its_runs() {
+    let (cluster, place) = scene();
+    let fails = place.with("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+    let daemon = Daemon::start(&fails);
+    let ended = daemon.wait_for("ended");
+    assert_eq!(ended["status"], 1);
+    assert!(ended["message"].as_str().unwrap().contains("; again at "), "{ended}");
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ends(), Some(0));
+
+    // A backup that waits for a lock ends when its daemon is killed.
+    let waits = fails.with("DATABASE_URL", &cluster.url("postgres"));
+    fs::write(waits.path("chronavault.toml"), "[backup]\nlock_timeout_seconds = 1\n").unwrap();
+    let locked = hold_lock(&cluster);
+    let daemon = Daemon::start(&waits);
+    let pid = daemon.wait_for("started")["pid"].to_string();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    while cluster.psql("postgres", waiting).trim() == "0" {
+        std::thread::yield_now();
+    }
+    daemon.signal("-KILL");
+    drop(daemon);
+    // Nobody waits for it any more, so it stays as a zombie where init does not care.
+    let has_ended = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+    };
+    while !has_ended() {
+        std::thread::yield_now();
+    }
+    drop(locked);
+    // Its lease holds nobody up: everybody on this machine can see that the process is gone.
+    waits.run(&["backup", "--no-verify"]).succeeds();
+}
+
+#[test]
+fn settings_are_shown_with_their_origin_and_without_secrets() {
+    let place = Place::new().with("BACKUP_ENCRYPTION_KEY", KEY).with("BACKUP_RETENTION_DAYS", "14");
+    let file = "[sources.books]\nurl = \"postgres://backup:hunter2@db.example/books\"\nreceive_wal = true\n\
+                [[schedules]]\ntask = \"backup\"\nsource = \"books\"\ncron = \"30 2 * * *\"\ntime_zone = \"Europe/Berlin\"\n";
+    fs::write(place.path("chronavault.toml"), file).unwrap();
+    let shown = place.run(&["config", "show", "--json"]).succeeds().json();
+    let of = |name: &str| {
+        let all = shown["settings"].as_array().unwrap();
+        let found = all.iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("{name}: {shown:#}"));
+        (found["value"].as_str().unwrap().to_owned(), found["origin"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(of("retention.days"), ("14".into(), "BACKUP_RETENTION_DAYS".into()));
+    assert_eq!(of("backup.jobs").1, "default");
+    assert_eq!(
+        of("schedule backup/books/logical"),
+        ("30 2 * * * (Europe/Berlin)".into(), "chronavault.toml".into())
+    );
+    assert!(of("sources.books.url").0.contains("db.example"));
+    assert!(
+        place
+            .run(&["config", "check"])
+            .succeeds()
+            .out
+            .contains("The settings are in order (chronavault.toml")
+    );
+
+    let refused = |file: &str, code: &str, words: &str| {
+        fs::write(place.path("chronavault.toml"), file).unwrap();
+        let said = place.run(&["config", "check"]);
+        said.fails(2, code, words);
+        said
+    };
+    let misspelt = refused("[retention]\ndayz = 3\n", "settings.file", "line 2: unknown field `dayz`");
+    assert!(misspelt.err.contains("Did you mean `days`?"), "{misspelt:?}");
+    let schedule = |text: &str| {
+        format!("[sources.books]\nurl = \"postgres://db/books\"\n[[schedules]]\ntask = \"backup\"\n{text}\n")
+    };
+    refused(&schedule("source = \"book\"\nevery_hours = 1"), "settings.value", "there is no source \"book\"");
+    refused(&schedule("cron = \"61 * * * *\""), "settings.value", "no cron expression of five fields");
+    refused(
+        &schedule("cron = \"0 1 * * *\"\ntime_zone = \"Mars/Olympus\""),
+        "settings.value",
+        "no time zone \"Mars/Olympus\"",
+    );
+    refused(&schedule(""), "settings.value", "it needs cron or every_hours");
+    refused(&schedule("every_hours = 1\ncron = \"@daily\""), "settings.value", "it has both");
+}
+
+#[test]
+fn hooks_run_before_and_after_and_know_nothing_secret() {
+    let (_cluster, place) = scene();
+    let said = place.path("said").display().to_string();
+    let hook = format!("[\"/bin/sh\", \"-c\", \"env | sort >> {said}\"]");
+    let hooks =
+        format!("[hooks]\nbefore_backup = {hook}\nafter_backup = {hook}\nbefore_prune = [\"/bin/false\"]\n");
+    fs::write(place.path("chronavault.toml"), &hooks).unwrap();
+    let id =
+        place.run(&["backup", "--no-verify", "--json"]).succeeds().json()["id"].as_str().unwrap().to_owned();
+    let said = fs::read_to_string(said).unwrap();
+    for line in [
+        "CHRONAVAULT_EVENT=before-backup",
+        "CHRONAVAULT_EVENT=after-backup",
+        "CHRONAVAULT_OUTCOME=done",
+        &format!("CHRONAVAULT_BACKUP={id}"),
+    ] {
+        assert!(said.lines().any(|it| it == line), "{line}: {said}");
+    }
+    assert!(!said.contains(KEY) && !said.contains("DATABASE_URL") && !said.contains("HOME"), "{said}");
+    place.run(&["prune"]).fails(
+        1,
+        "hook.failed",
+        "the hook before this prune failed: \"/bin/false\" ended with exit status: 1",
+    );
+    let fails = "[hooks]\nafter_backup = [\"/bin/false\"]\n";
+    fs::write(place.path("chronavault.toml"), fails).unwrap();
+    let warned = place.run(&["backup", "--no-verify"]);
+    assert!(warned.exit == 4 && warned.err.contains("warning[hook.failed]"), "{warned:?}");
+}
+
+#[test]
+fn one_backup_of_a_source_runs_at_a_time() {
+    let (cluster, place) = scene();
+    let locked = hold_lock(&cluster);
+    let mut first = place
+        .command(&["backup", "--no-verify"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    while cluster.psql("postgres", waiting).trim() == "0" {
+        std::thread::yield_now();
+    }
+    place.run(&["backup", "--no-verify"]).fails(1, "lease.held", "backs up \"postgres\" since");
+    drop(locked);
+    assert!(first.wait().unwrap().success());
+    place.run(&["backup", "--no-verify"]).succeeds();
+}

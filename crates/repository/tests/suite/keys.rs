@@ -1,0 +1,7 @@
+//! Key holders: giving access, rotating, taking access away.
+
+mod damage;
+mod holders;
+mod interruption;
+mod rotation;
+mod scene;

@@ -1,0 +1,309 @@
+//! Looking at everything: the repository, the journal, the storage.
+//!
+//! Invariant: looking changes nothing. What cannot be read is a trouble, and everything else is still seen. What is expensive to find
+//! out is remembered for a while: the sizes of all objects, and what a prune would free.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use model::{BackupId, Gap, Kind, Outcome, RetentionPolicies, Run};
+use operations::{Context, WalStatus, wal_status};
+use repository::{BackupSummary, Listed, Proof, Repository, TRASH_KEPT};
+
+use crate::daemon::Look;
+use crate::journal::{JournalDirectory, history};
+use crate::observation::{
+    BackupFacts, BackupState, JournalState, KeyState, Observation, ProofFacts, RunEnding, RunRecord,
+    StorageState, Trouble, WalState,
+};
+use crate::scheduler::Action;
+
+/// How long what is expensive is remembered.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
+/// Runs of this time are looked at.
+const RUNS_OF: SignedDuration = SignedDuration::from_hours(24 * 400);
+
+/// Looks at everything, now and again.
+#[derive(Debug)]
+pub struct Observer {
+    /// The repository.
+    pub repository: Repository,
+    /// The journal of this machine.
+    pub journal: JournalDirectory,
+    /// How long things are kept.
+    pub policies: RetentionPolicies,
+    /// How old the newest proven backup of a source may be; what is not here follows from its schedule.
+    pub rpo: BTreeMap<String, SignedDuration>,
+    /// Where what was used at earlier moments is remembered.
+    pub usage_file: PathBuf,
+    remembered: Option<Remembered>,
+}
+
+#[derive(Debug, Clone)]
+struct Remembered {
+    at: Timestamp,
+    storage: Option<StorageState>,
+    /// With the backups of each cluster.
+    wal: Vec<(WalState, Vec<BackupId>)>,
+    troubles: Vec<Trouble>,
+}
+
+impl Observer {
+    /// An observer that has seen nothing yet.
+    pub fn new(
+        repository: Repository,
+        journal: JournalDirectory,
+        policies: RetentionPolicies,
+        rpo: BTreeMap<String, SignedDuration>,
+        usage_file: PathBuf,
+    ) -> Self {
+        Self { repository, journal, policies, rpo, usage_file, remembered: None }
+    }
+
+    /// Looks.
+    pub fn observe(&mut self, look: &Look<'_>, context: &Context<'_>) -> Observation {
+        let at = (context.clock)();
+        let mut troubles = look.troubles.clone();
+        let backups = self.backups(look, at, &mut troubles);
+        let (runs, journal) = self.runs(at, &mut troubles);
+        let keys = self.keys(&mut troubles);
+        let remembered = self.remember(at, context);
+        troubles.extend(remembered.troubles);
+        let source_of = |ids: &[BackupId]| {
+            let of = backups.iter().find(|state| state.backups.iter().any(|backup| ids.contains(&backup.id)));
+            of.map(|state| state.source.clone())
+        };
+        let named = |(wal, ids): (WalState, Vec<BackupId>)| WalState { source: source_of(&ids), ..wal };
+        let mut wal: Vec<WalState> = remembered.wal.into_iter().map(named).collect();
+        for (source, receiver) in &look.receivers {
+            match wal.iter_mut().find(|wal| wal.source.as_deref() == Some(source)) {
+                Some(wal) => wal.receiver = Some(receiver.clone()),
+                None => wal.push(WalState {
+                    source: Some(source.clone()),
+                    system: None,
+                    window_from: None,
+                    archived_at: None,
+                    archived_to: None,
+                    stored_bytes: 0,
+                    gaps: Vec::new(),
+                    receiver: Some(receiver.clone()),
+                }),
+            }
+        }
+        Observation { at, backups, runs, storage: remembered.storage, keys, journal, wal, troubles }
+    }
+
+    /// Forgets what is remembered: something has changed.
+    pub fn forget(&mut self) {
+        self.remembered = None;
+    }
+
+    fn backups(&self, look: &Look<'_>, at: Timestamp, troubles: &mut Vec<Trouble>) -> Vec<BackupState> {
+        let mut states: BTreeMap<(String, Kind), BackupState> = BTreeMap::new();
+        let state = |source: &str, kind| BackupState {
+            source: source.to_owned(),
+            kind,
+            rpo: None,
+            next_run: None,
+            backups: Vec::new(),
+        };
+        for task in look.scheduler.tasks() {
+            let Action::Backup { source: Some(source), kind } = &task.action else { continue };
+            let of = states.entry((source.clone(), *kind)).or_insert_with(|| state(source, *kind));
+            of.next_run = look.scheduler.next_run(&task.name, at);
+            of.rpo = self.rpo.get(source).copied().or_else(|| promised(task, at));
+        }
+        match self.repository.backups() {
+            Ok(listed) => {
+                for listed in listed {
+                    match listed {
+                        Listed::Backup(summary) => {
+                            let key = (summary.source.clone(), summary.kind);
+                            let of = states.entry(key).or_insert_with(|| state(&summary.source, summary.kind));
+                            of.backups.push(facts(*summary));
+                        }
+                        Listed::Damaged { id, problem } => troubles.push(trouble(
+                            "manifest.damaged",
+                            id.as_str(),
+                            problem.to_string(),
+                            "Bring the manifest back from a copy, and run `chronavault verify --all --level objects`.",
+                        )),
+                    }
+                }
+            }
+            Err(error) => troubles.push(unreadable(&error)),
+        }
+        states.into_values().collect()
+    }
+
+    fn runs(&self, at: Timestamp, troubles: &mut Vec<Trouble>) -> (Vec<RunRecord>, Option<JournalState>) {
+        let history = match history(&self.journal, Some(&self.repository), false) {
+            Ok(history) => history,
+            Err(error) => {
+                let hint = "Check the directory of the journal and its permissions.";
+                troubles.push(trouble("journal.unreadable", "journal", error.to_string(), hint));
+                return (Vec::new(), None);
+            }
+        };
+        let problems = match history.unreadable_lines {
+            0 => Vec::new(),
+            lines => vec![format!("{lines} lines are no entries")],
+        };
+        let newest = history.runs.iter().map(|run| run.run.sequence).max().unwrap_or(0);
+        let is_recent = |run: &Run| at.duration_since(run.started_at) < RUNS_OF;
+        let runs = history.runs.into_iter().map(|run| run.run).filter(is_recent).map(record).collect();
+        (runs, Some(JournalState { sequence: newest, head: String::new(), problems }))
+    }
+
+    fn keys(&self, troubles: &mut Vec<Trouble>) -> Vec<KeyState> {
+        let keys = match self.repository.keys() {
+            Ok(keys) => keys,
+            Err(error) => {
+                troubles.push(unreadable(&error));
+                return Vec::new();
+            }
+        };
+        let used = self.repository.key_id();
+        keys.into_iter()
+            .map(|key| KeyState {
+                slot: key.id.to_string(),
+                label: key.label.map(|label| label.as_str().to_owned()),
+                created_at: key.created_at,
+                is_used: key.id == used,
+                checked_at: key.checked_at,
+            })
+            .collect()
+    }
+
+    fn remember(&mut self, at: Timestamp, context: &Context<'_>) -> Remembered {
+        if let Some(remembered) = &self.remembered
+            && at.duration_since(remembered.at).abs() < REMEMBERED
+        {
+            return remembered.clone();
+        }
+        let mut troubles = Vec::new();
+        let storage = self.storage(at, &mut troubles);
+        let wal = match wal_status(&self.repository, false, 1, context) {
+            Ok(all) => {
+                let ids =
+                    |status: &WalStatus| status.backups.iter().map(|backup| backup.id.clone()).collect();
+                all.iter().map(|status| (wal_state(status), ids(status))).collect()
+            }
+            Err(error) => {
+                let hint = "Run `chronavault wal status`.";
+                troubles.push(trouble("wal.unreadable", "wal", error.to_string(), hint));
+                Vec::new()
+            }
+        };
+        let remembered = Remembered { at, storage, wal, troubles };
+        self.remembered = Some(remembered.clone());
+        remembered
+    }
+
+    fn storage(&self, at: Timestamp, troubles: &mut Vec<Trouble>) -> Option<StorageState> {
+        let usage = match self.repository.usage() {
+            Ok(usage) => usage,
+            Err(error) => {
+                troubles.push(unreadable(&error));
+                return None;
+            }
+        };
+        let used_bytes: BTreeMap<&'static str, u64> = [
+            ("packs", usage.pack_bytes),
+            ("wal", usage.wal_bytes),
+            ("trash", usage.trash_bytes),
+            ("others", usage.bytes - usage.pack_bytes - usage.wal_bytes - usage.trash_bytes),
+        ]
+        .into();
+        let plan = self.repository.plan_prune(&self.policies, TRASH_KEPT, at).ok();
+        let prunable_bytes = plan.map(|plan| plan.bytes() + usage.trash_bytes);
+        Some(StorageState {
+            place: self.repository.place(),
+            used_bytes,
+            free_bytes: self.repository.free_space().ok().flatten(),
+            prunable_bytes,
+            history: crate::usage_history::remember(&self.usage_file, at, usage.bytes),
+        })
+    }
+}
+
+/// How old the newest proven backup may become with a schedule: one run may fail and be tried again.
+fn promised(task: &crate::scheduler::Task, at: Timestamp) -> Option<SignedDuration> {
+    let next = task.schedule.after(at)?;
+    let then = task.schedule.after(next)?;
+    Some(then.duration_since(next) + task.limit.min(SignedDuration::from_hours(6)))
+}
+
+fn facts(summary: BackupSummary) -> BackupFacts {
+    BackupFacts {
+        id: summary.id,
+        started_at: summary.started_at,
+        finished_at: summary.finished_at,
+        plain_bytes: summary.plain_bytes,
+        stored_bytes: summary.stored_bytes,
+        reused_bytes: summary.reused_bytes,
+        proof: summary.proof.as_ref().map(proof),
+    }
+}
+
+fn proof(proof: &Proof) -> ProofFacts {
+    let restore = i64::try_from(proof.restore_ms).unwrap_or(i64::MAX);
+    ProofFacts { at: proof.at, outcome: proof.outcome, restore: SignedDuration::from_millis(restore) }
+}
+
+fn record(run: Run) -> RunRecord {
+    let source = run.source().map(str::to_owned);
+    let facts = run.facts().cloned().unwrap_or_default();
+    let asked_kind = run.start.parameters.get("kind").and_then(|kind| kind.parse().ok());
+    RunRecord {
+        operation: run.start.operation,
+        source,
+        kind: facts.kind.or(asked_kind),
+        backup: facts.backup.clone(),
+        started_at: run.started_at,
+        end: run.end.map(|(at, end)| RunEnding {
+            at,
+            outcome: end.outcome,
+            code: end.code,
+            message: end.message,
+            duration: SignedDuration::from_millis(i64::try_from(end.duration_ms).unwrap_or(i64::MAX)),
+            plain_bytes: facts.plain_bytes,
+            stored_bytes: facts.stored_bytes,
+            proven: facts.verification.map(|verification| verification.outcome == Outcome::Proven),
+        }),
+    }
+}
+
+fn wal_state(status: &WalStatus) -> WalState {
+    WalState {
+        source: None,
+        system: Some(status.system),
+        window_from: window_from(status),
+        archived_at: status.newest.map(|newest| newest.archived_at),
+        archived_to: status.windows.iter().map(|window| window.window.to).max(),
+        stored_bytes: status.stored_bytes,
+        gaps: status.found.gaps.iter().map(gap).collect(),
+        receiver: None,
+    }
+}
+
+/// When the oldest backup was complete from which the newest moment is reached.
+fn window_from(status: &WalStatus) -> Option<Timestamp> {
+    let newest = status.windows.iter().max_by_key(|window| window.to_time)?;
+    let of_window = status.backups.iter().filter(|backup| newest.window.backups.contains(&backup.id));
+    of_window.map(|backup| backup.finished_at).min()
+}
+
+fn gap(gap: &Gap) -> String {
+    format!("{} to {} ({} segments)", gap.first, gap.last, gap.segments)
+}
+
+fn unreadable(error: &repository::Error) -> Trouble {
+    let hint = "Check that the repository is mounted and readable: `chronavault doctor`.";
+    trouble("repository.unreadable", "repository", error.to_string(), hint)
+}
+
+fn trouble(code: &str, object: &str, message: String, hint: &str) -> Trouble {
+    Trouble { code: code.to_owned(), object: object.to_owned(), message, hint: hint.to_owned() }
+}

@@ -1,6 +1,6 @@
 //! Command lines on pages and in rules.
 
-use crate::{assert_understood, text_of};
+use crate::{assert_understood, chronavault, text_of};
 
 /// Where command lines stand.
 const PAGES: [&str; 3] =

@@ -39,7 +39,7 @@ logged_step() {
 }
 
 shell_syntax() {
-    local -a scripts=(scripts/*.sh .ci/run)
+    local -a scripts=(scripts/*.sh .ci/run contrib/debian/p*)
     local script
     for script in "${scripts[@]}"; do
         bash -n "$script"

@@ -37,6 +37,8 @@ missing_packages() {
     if ! scripts/python.sh >/dev/null 2>&1; then
         printf '%s\n' python3 python3-cryptography python3-zstandard
     fi
+    # A mail server for the tests of alerts.
+    scripts/python.sh aiosmtpd >/dev/null 2>&1 || echo python3-aiosmtpd
     # Other readers of our metrics, rules and deployment files.
     scripts/python.sh prometheus_client yaml >/dev/null 2>&1 || printf '%s\n' python3-prometheus-client python3-yaml
 }

@@ -8,6 +8,7 @@
     reason = "doc comments are the text of --help, where backticks would be seen"
 )]
 
+mod alert;
 mod cluster;
 mod examples;
 mod journal;
@@ -26,6 +27,7 @@ pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
 
+pub(crate) use alert::{AlertCommand, AlertTestArgs};
 pub(crate) use journal::{JournalCommand, JournalShowArgs};
 
 pub(crate) use cluster::{
@@ -144,6 +146,9 @@ pub(crate) enum Command {
     /// Show what was done, by whom and how it ended; verify that nobody changed it.
     #[command(subcommand, after_help = examples::JOURNAL, arg_required_else_help = true)]
     Journal(JournalCommand),
+    /// Test the channels of alerts, and show what is wrong at present.
+    #[command(subcommand, after_help = examples::ALERT, arg_required_else_help = true)]
+    Alert(AlertCommand),
     /// Run as a service: what is scheduled, the receiving of WAL, and watching over it.
     #[command(after_help = examples::SERVE)]
     Serve,

@@ -55,6 +55,9 @@ codes! {
     SettingsNoSource = "settings.no_source", Usage,
         "Set DATABASE_URL, for example postgres://alice@db.example/books, or give the source a url in chronavault.toml.";
     SettingsSource = "settings.source", Usage, "Name one of the sources in chronavault.toml with --source.";
+    SettingsSecret = "settings.secret", Usage,
+        "Correct …_file, …_command or …_credential of the setting that is named, or let this user read it.";
+    SettingsSecretLoose = "settings.secret_permissions", Usage, "Run `chmod 600` on the file that is named.";
     SettingsUrl = "settings.url", Usage,
         "Use postgres://USER@HOST/DATABASE or `host=… dbname=…`; write special characters in a URL as %XX.";
 
@@ -255,6 +258,10 @@ codes! {
         "Run as the user that makes the backups, or correct BACKUP_JOURNAL_DIRECTORY.";
     JournalBroken = "journal.broken", Failed,
         "Keep the files as they are and find out who changed them; the repository has copies of what was there.";
+    AlertsNone = "alerts.none", Usage, "Add a channel to chronavault.toml; docs/alerts.md shows how.";
+    AlertsNotSent = "alerts.not_sent", Failed,
+        "Correct the channels that are named in chronavault.toml, then run `chronavault alert test` again.";
+    AlertsState = "alerts.state", Failed, "Run as the user of the service, or correct service.state_directory.";
     DoctorFound = "doctor.found", Failed, "Do what the findings say, then run `chronavault doctor` again.";
     OutputExists = "output.exists", Failed, "Name another file with --output, or remove this one.";
     OutputFailed = "output.failed", Failed, "Check free space and permissions of the place that is written to.";

@@ -1,6 +1,7 @@
 //! The commands, one file each. A command takes its arguments and a session and returns an answer or a failure; it
 //! prints nothing itself but progress and notes.
 
+mod alert;
 mod backup;
 mod backup_cluster;
 mod completions;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Hold(args) => hold::run(&args, session),
         Command::Wal(command) => wal::run(&command, session),
         Command::Journal(command) => journal::run(&command, session),
+        Command::Alert(command) => alert::run(&command, session),
         Command::Serve => serve::run(session),
         Command::Config(command) => config::run(command, session),
         Command::Doctor(args) => doctor::run(&args, session),

@@ -139,7 +139,7 @@ pub(crate) fn read(path: &Path, origin: &str) -> Result<Key, Failure> {
         ));
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if is_open_to_others(mode, metadata.uid(), rustix::process::geteuid().as_raw()) {
         let message = format!("other users can read the key file {} (mode {mode:04o})", path.display());
         let hint =
             format!("Run `chmod 600 {}`; if others may have read the key, use a new one.", path.display());
@@ -149,6 +149,14 @@ pub(crate) fn read(path: &Path, origin: &str) -> Result<Key, Failure> {
     let mut text = Zeroizing::new(Vec::with_capacity(8192));
     file.take(FILE_LIMIT).read_to_end(&mut text).map_err(|error| unreadable(&error))?;
     parse(&text, &format!("the key file {}", path.display()))
+}
+
+/// Whether others than the process `uid` and root can read a file. A file of root that is for its group alone is not open: that is how
+/// systemd hands out credentials (`LoadCredential`, an ACL that shows as 0440) and Kubernetes secrets, and PostgreSQL trusts such files
+/// with private keys.
+fn is_open_to_others(mode: u32, owner: u32, uid: u32) -> bool {
+    let is_handed_out = owner == 0 && uid != 0;
+    mode & if is_handed_out { 0o037 } else { 0o077 } != 0
 }
 
 /// A key from its text: 64 hexadecimal digits, with white space around them ignored. `origin` names the place in errors;

@@ -20,6 +20,7 @@ mod progress;
 mod recording;
 mod recovery;
 mod screen;
+mod secret;
 mod session;
 mod settings;
 mod sheet;

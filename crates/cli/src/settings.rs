@@ -3,6 +3,7 @@
 //! Invariant: a value is checked once, here, and an error names the flag, variable or line of the file that it came
 //! from. Values that may hold a secret are never part of an error.
 
+mod alerts;
 mod file;
 mod retention;
 mod service;

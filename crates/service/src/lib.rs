@@ -3,6 +3,7 @@
 //! It may use `model`, `operations`, `repository` and `storage`, never a terminal. What comes from outside, such as the time and
 //! who asked, is an argument.
 
+pub mod alerts;
 pub mod daemon;
 pub mod hooks;
 pub mod http;

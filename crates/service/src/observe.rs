@@ -276,23 +276,17 @@ fn record(run: Run) -> RunRecord {
 }
 
 fn wal_state(status: &WalStatus) -> WalState {
+    let newest_window = status.windows.iter().max_by_key(|window| window.window.to);
     WalState {
         source: None,
         system: Some(status.system),
-        window_from: window_from(status),
+        window_from: newest_window.map(|window| window.window.from_time),
         archived_at: status.newest.map(|newest| newest.archived_at),
-        archived_to: status.windows.iter().map(|window| window.window.to).max(),
+        archived_to: newest_window.map(|window| window.window.to),
         stored_bytes: status.stored_bytes,
         gaps: status.found.gaps.iter().map(gap).collect(),
         receiver: None,
     }
-}
-
-/// When the oldest backup was complete from which the newest moment is reached.
-fn window_from(status: &WalStatus) -> Option<Timestamp> {
-    let newest = status.windows.iter().max_by_key(|window| window.to_time)?;
-    let of_window = status.backups.iter().filter(|backup| newest.window.backups.contains(&backup.id));
-    of_window.map(|backup| backup.finished_at).min()
 }
 
 fn gap(gap: &Gap) -> String {

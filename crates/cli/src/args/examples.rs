@@ -150,6 +150,26 @@ Examples:
 Finds edited, removed and reordered entries, and, by the copies in the repository, a journal that was cut off or replaced. Exit \
 status 1 when something is wrong.";
 
+pub(super) const ALERT: &str = "\
+Examples:
+  chronavault alert test
+  chronavault alert list --json";
+
+pub(super) const ALERT_TEST: &str = "\
+Examples:
+  chronavault alert test
+  chronavault alert test ops mail
+
+Each channel gets a message that says that it is a test. Exit status 1 when one of them did not take it. The ping is sent only \
+when it is named: chronavault alert test ping.";
+
+pub(super) const ALERT_LIST: &str = "\
+Examples:
+  chronavault alert list
+  chronavault alert list --json
+
+Shows what the daemon found last, who was told, and what waits for channels that fail. It needs no key.";
+
 pub(super) const PRUNE: &str = "\
 Examples:
   chronavault prune --dry-run

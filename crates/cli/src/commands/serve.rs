@@ -12,6 +12,7 @@ use service::Observer;
 use service::daemon::{Daemon, Plan, Wish};
 use service::http;
 use service::notify::{self, Manager};
+use service::scheduler::{Action, Task};
 use service::worker::Program;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -37,6 +38,10 @@ pub(super) fn run(session: Session) -> Result<Answer, Failure> {
     let environment = session.environment.clone();
     let settings = session.settings()?;
     let service = settings.service()?;
+    let is_backup = |task: &Task| matches!(task.action, Action::Backup { .. });
+    if service.receivers.is_empty() && !service.tasks.iter().any(is_backup) {
+        settings.source(None)?;
+    }
     make_private(&service.state_directory)?;
     let observer = observer(&settings, &service)?;
     let plan = plan(&flags, &environment, &service)?;

@@ -53,6 +53,19 @@ fn a_key_file_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_file_that_root_hands_out_to_a_group_is_not_open() {
+    for mode in [0o400, 0o440, 0o600, 0o640] {
+        assert!(!is_open_to_others(mode, 0, 101), "{mode:o}");
+    }
+    for mode in [0o444, 0o644, 0o460, 0o660, 0o450, 0o441] {
+        assert!(is_open_to_others(mode, 0, 101), "{mode:o}");
+    }
+    // Of anybody else, and of root to root itself, a group has nothing to look for.
+    assert!(is_open_to_others(0o440, 101, 101) && is_open_to_others(0o440, 0, 0));
+    assert!(!is_open_to_others(0o600, 101, 101) && !is_open_to_others(0o400, 0, 0));
+}
+
+#[test]
 fn a_missing_file_is_an_error_only_when_it_was_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("absent");

@@ -55,6 +55,7 @@ impl Asked {
             | Command::List(_)
             | Command::Show(_)
             | Command::Journal(_)
+            | Command::Alert(_)
             | Command::Serve
             | Command::Config(_)
             | Command::Doctor(_)

@@ -1,6 +1,8 @@
 //! `chronavault.toml`. Unknown names are errors, so that a misspelt setting is not silently without effect. Secrets have
 //! no place in it, except a password that somebody puts into a URL.
 
+mod alerts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -8,6 +10,10 @@ use std::path::{Path, PathBuf};
 
 use model::Kind;
 use serde::Deserialize;
+
+pub(crate) use alerts::{
+    AlertsTable, ChannelTable, ChannelType, MethodWord, PingTable, RouteTable, SecurityWord, SeverityWord,
+};
 
 use crate::args::MaxSizePolicy;
 use crate::catalogue::Code;
@@ -43,6 +49,8 @@ pub(crate) struct Content {
     pub(crate) retention: RetentionTable,
     /// `[sources.NAME]`
     pub(crate) sources: BTreeMap<String, SourceTable>,
+    /// `[alerts]`
+    pub(crate) alerts: AlertsTable,
 }
 
 /// `[repository]`: where backups are kept and which file has the key.

@@ -64,7 +64,7 @@ impl Settings {
             tasks: self.tasks()?,
             receivers: self.receivers(),
             rpo: self.rpo(),
-            state_directory: table.state_directory.clone().unwrap_or_else(|| self.beside_repository("state")),
+            state_directory: self.state_directory(),
             listen: self.listen()?,
             finishes_runs,
             grace: Duration::from_secs(table.grace_seconds.unwrap_or(grace)),
@@ -114,8 +114,12 @@ impl Settings {
         let named = self.file.content.sources.iter().filter(|(_, source)| source.url.is_some());
         let mut sources: Vec<Option<String>> = named.map(|(name, _)| Some(name.clone())).collect();
         if sources.is_empty() {
-            // Whatever the environment names; that there is something is checked here.
-            sources.push(self.source(None)?.name);
+            match self.source(None) {
+                Ok(source) => sources.push(source.name),
+                // Settings that name no database yet are in order; a service that has nothing to do is not begun.
+                Err(failure) if failure.code == Code::SettingsNoSource => {}
+                Err(failure) => return Err(failure),
+            }
         }
         let schedule = Schedule {
             cadence: Cadence::Every(SignedDuration::from_hours(

@@ -28,6 +28,7 @@ impl Settings {
         self.show_backup(&mut shown)?;
         self.show_retention(&mut shown)?;
         self.show_service(&mut shown)?;
+        self.show_alerts(&mut shown)?;
         self.show_sources(&mut shown)?;
         Ok(shown)
     }
@@ -177,6 +178,40 @@ impl Settings {
                 name: format!("schedule {}", task.name),
                 value,
                 origin: self.origin("", is_in_file),
+            });
+        }
+        Ok(())
+    }
+
+    /// Thresholds, and which channels there are; their secrets are not even read.
+    fn show_alerts(&self, shown: &mut Vec<Shown>) -> Result<(), Failure> {
+        let table = &self.file.content.alerts;
+        let (policy, routing) = (self.alert_policy()?, self.alert_routing()?);
+        let age = policy.wal_age.map_or_else(|| "none".to_owned(), |age| (age.as_secs() / 60).to_string());
+        let values = [
+            ("failures", policy.failures.to_string(), table.failures.is_some()),
+            ("outlier_factor", policy.outlier_factor.to_string(), table.outlier_factor.is_some()),
+            ("storage_percent", policy.storage_percent.to_string(), table.storage_percent.is_some()),
+            (
+                "storage_critical_percent",
+                policy.storage_critical_percent.to_string(),
+                table.storage_critical_percent.is_some(),
+            ),
+            ("forecast_days", policy.forecast_days.to_string(), table.forecast_days.is_some()),
+            ("key_days", policy.key_days.to_string(), table.key_days.is_some()),
+            ("wal_lag_mb", (policy.wal_lag_bytes / 1_000_000).to_string(), table.wal_lag_mb.is_some()),
+            ("wal_age_minutes", age, table.wal_age_minutes.is_some()),
+            ("repeat_hours", routing.repeat.as_hours().to_string(), table.repeat_hours.is_some()),
+        ];
+        for (name, value, is_in_file) in values {
+            shown.push(Shown { name: format!("alerts.{name}"), value, origin: self.origin("", is_in_file) });
+        }
+        for (name, channel) in &table.channels {
+            let value = format!("{:?}", channel.kind).to_lowercase();
+            shown.push(Shown {
+                name: format!("alerts.channels.{name}"),
+                value,
+                origin: self.origin("", true),
             });
         }
         Ok(())

@@ -1,3 +1,5 @@
+mod alerts;
+
 use std::fs;
 
 use super::*;
@@ -256,7 +258,9 @@ fn the_example_in_the_documentation_holds_the_defaults() {
     assert_eq!(settings.interval_hours, defaults.interval_hours);
     assert_eq!(settings.source(None).unwrap().name.as_deref(), Some("books"));
     assert_eq!(settings.journal_directory, defaults.journal_directory);
-    // Every line that is commented out must be right, too.
+    assert_eq!(settings.alert_policy().unwrap(), defaults.alert_policy().unwrap());
+    // Every line that is commented out must be right, too; those of alerts have a test of their own.
+    let (example, _) = example.split_once("\n[alerts]").unwrap();
     let (before, rest) = example.split_once("# [[schedules]]").unwrap();
     let (schedule, after) = rest.split_once("\n\n").unwrap();
     let example = format!("{before}[[schedules]]{}\n\n{after}", schedule.replace("\n# ", "\n"));

@@ -315,6 +315,80 @@ fn hooks_run_before_and_after_and_know_nothing_secret() {
 }
 
 #[test]
+fn people_are_told_of_a_failed_backup_and_of_its_end() {
+    let (cluster, place) = scene();
+    let messages = place.path("messages").display().to_string();
+    let settings = |url: &str| {
+        format!(
+            "[service]\nobserve_seconds = 1\nlisten = \"off\"\n[sources.books]\nurl = \"{url}\"\n\
+             [alerts.channels.ops]\ntype = \"command\"\ncommand = [\"/bin/sh\", \"-c\", \"cat >> {messages}; echo >> {messages}\"]\n\
+             [[alerts.routes]]\nseverity = [\"warning\", \"critical\"]\nsources = [\"*\"]\nchannels = [\"ops\"]\n"
+        )
+    };
+    fs::write(place.path("chronavault.toml"), settings("postgres://nobody@127.0.0.1:1/none")).unwrap();
+    let daemon = Daemon::start(&place);
+    assert_eq!(daemon.wait_for("ended")["status"], 1);
+    let told = |wanted: &[&str]| loop {
+        let said = fs::read_to_string(&messages).unwrap_or_default();
+        if said.lines().any(|line| wanted.iter().all(|word| line.contains(word))) {
+            return said;
+        }
+        std::thread::yield_now();
+    };
+    let said = told(&["alert.backup_failed", "books", "server.unreachable"]);
+    assert!(!said.contains(KEY), "{said}");
+    let listed = place.run(&["alert", "list", "--json"]);
+    assert!(listed.out.contains("alert.backup_failed"), "{listed:?}");
+    // Mended: the backup is made by hand, and people hear that it is over.
+    fs::write(place.path("chronavault.toml"), settings(&cluster.url("postgres"))).unwrap();
+    place.run(&["backup", "--source", "books"]).succeeds();
+    told(&["resolved", "alert.backup_failed"]);
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ends(), Some(0));
+}
+
+#[test]
+fn two_services_on_one_repository_take_turns() {
+    let (cluster, one) = scene();
+    let repository = format!("file://{}", one.path("backups/isolated").display());
+    let two = Place::new()
+        .with("BACKUP_ENCRYPTION_KEY", KEY)
+        .with("DATABASE_URL", &cluster.url("postgres"))
+        .with("BACKUP_REPOSITORY", &repository);
+    let two = two.with("BACKUP_JOURNAL_DIRECTORY", one.path("other-journal").to_str().unwrap());
+    fs::write(
+        two.path("chronavault.toml"),
+        format!("[service]\nstate_directory = \"{}\"\n", two.path("state").display()),
+    )
+    .unwrap();
+    let locked = hold_lock(&cluster);
+    let first = Daemon::start(&one);
+    first.wait_for("started");
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    while cluster.psql("postgres", waiting).trim() == "0" {
+        std::thread::yield_now();
+    }
+    let second = Daemon::start(&two);
+    let ended = second.wait_for("ended");
+    assert!(ended["status"] == 1 && ended["message"].as_str().unwrap().contains("; again at"), "{ended}");
+    let journal = two.run(&["journal", "show", "--json"]).succeeds().json();
+    let refused =
+        journal["runs"].as_array().unwrap().iter().find(|run| run["operation"] == "backup").unwrap();
+    assert_eq!(refused["code"], "lease.held", "{refused}");
+    drop(locked);
+    assert_eq!(first.wait_for("ended")["status"], 0);
+    drop(second);
+    // Whoever begins now sees that the moment was served elsewhere.
+    let second = Daemon::start(&two);
+    second.wait_for("ready");
+    second.signal("-HUP");
+    second.wait_for("reloaded");
+    second.signal("-TERM");
+    assert_eq!(second.ends(), Some(0));
+    assert_eq!(one.run(&["list", "--json"]).succeeds().json()["backups"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn one_backup_of_a_source_runs_at_a_time() {
     let (cluster, place) = scene();
     let locked = hold_lock(&cluster);

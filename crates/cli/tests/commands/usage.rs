@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "init",
     "backup",
     "list",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 19] = [
     "hold",
     "wal",
     "journal",
+    "alert",
     "serve",
     "config",
     "doctor",
@@ -24,9 +25,10 @@ const COMMANDS: [&str; 19] = [
     "man",
 ];
 /// The commands that have parts.
-const PARTS: [(&str, &[&str]); 4] = [
+const PARTS: [(&str, &[&str]); 5] = [
     ("wal", &["push", "fetch", "receive", "status"]),
     ("config", &["check", "show"]),
+    ("alert", &["test", "list"]),
     ("journal", &["show", "verify"]),
     ("keys", &["list", "add", "rotate", "remove", "escrow"]),
 ];

@@ -21,14 +21,14 @@ pub(super) struct Passfile {
 
 impl Passfile {
     /// Reads the file. One that is absent or unreadable counts as empty, and so does, with a warning, one that
-    /// libpq would not trust.
+    /// others can read, unless root has handed it out.
     pub(super) fn read(path: &Path) -> (Self, Option<ConninfoWarning>) {
         let Ok(file) = std::fs::File::open(path) else { return (Self::default(), None) };
         let Ok(metadata) = file.metadata() else { return (Self::default(), None) };
         if !metadata.is_file() {
             return (Self::default(), Some(ConninfoWarning::PassfileNotPlain { path: path.to_owned() }));
         }
-        if metadata.mode() & 0o077 != 0 {
+        if is_open_to_others(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw()) {
             return (Self::default(), Some(ConninfoWarning::PassfileTooOpen { path: path.to_owned() }));
         }
         let mut text =
@@ -51,6 +51,13 @@ impl fmt::Debug for Passfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Passfile(…)")
     }
+}
+
+/// Whether others than the process `uid` and root can read a file. libpq trusts no file that its group can read. We do when it is root's
+/// and we are not: systemd hands out credentials so (`LoadCredential`, an ACL that shows as 0440), and Kubernetes secrets.
+fn is_open_to_others(mode: u32, owner: u32, uid: u32) -> bool {
+    let is_handed_out = owner == 0 && uid != 0;
+    mode & if is_handed_out { 0o037 } else { 0o077 } != 0
 }
 
 fn password_of_line(line: &[u8], wanted: [&str; 4]) -> Option<Password> {
@@ -93,5 +100,18 @@ fn match_field<'a>(line: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
             }
             [] => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_open_to_others;
+
+    #[test]
+    fn a_file_that_root_hands_out_to_a_group_is_not_open() {
+        assert!(!is_open_to_others(0o100_440, 0, 101) && !is_open_to_others(0o100_640, 0, 101));
+        assert!(is_open_to_others(0o100_444, 0, 101) && is_open_to_others(0o100_660, 0, 101));
+        assert!(is_open_to_others(0o100_440, 101, 101) && is_open_to_others(0o100_440, 0, 0));
+        assert!(!is_open_to_others(0o100_600, 101, 101) && !is_open_to_others(0o100_600, 0, 0));
     }
 }

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use service::alerts::ChannelTrouble;
 use service::daemon::DaemonEvent;
 use service::observation::Trouble;
 
@@ -35,6 +36,11 @@ impl Log {
             &failure.message,
             json!({ "code": failure.code.as_str(), "hint": failure.hint() }),
         );
+    }
+
+    pub(super) fn channel(&self, trouble: &ChannelTrouble) {
+        let words = format!("alerts through {:?}: {}", trouble.channel, trouble.message);
+        self.line("error", &words, json!({ "code": "alert.channel_failed", "channel": trouble.channel }));
     }
 
     pub(super) fn trouble(&mut self, trouble: &Trouble) {

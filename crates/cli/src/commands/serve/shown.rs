@@ -1,12 +1,14 @@
 //! What the daemon shows of itself over HTTP.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use service::Status;
+use service::alerts::ChannelHealth;
 use service::http::View;
 use service::observation::Observation;
+use service::{ChannelState, Status};
 
 /// A loop that stands still for so many turns hangs: looking at a large repository takes its time.
 const TURNS: u32 = 30;
@@ -45,6 +47,16 @@ impl Shown {
         let took = Timestamp::now().duration_since(observation.at);
         let observation = Some(Arc::new(observation));
         self.change(|status| (status.observation, status.observation_took) = (observation, took));
+    }
+
+    pub(super) fn alerted(&self, channels: &BTreeMap<String, ChannelHealth>) {
+        let state = |(name, health): (&String, &ChannelHealth)| ChannelState {
+            name: name.clone(),
+            delivered: health.sent,
+            failed: health.refused,
+        };
+        let channels = channels.iter().map(state).collect();
+        self.change(|status| status.channels = channels);
     }
 
     fn status(&self) -> Arc<Status> {

@@ -9,6 +9,7 @@ use model::{Kind, Operation, Outcome, Run, RunOutcome, RunStart};
 use operations::{Context, Unobserved};
 use repository::Listed;
 use service::Observer;
+use service::alerts::{Dispatcher, StateFile};
 use service::daemon::{DaemonEvent, Look, Plan, World};
 use service::journal::history;
 use service::notify::{Manager, Notice};
@@ -39,6 +40,8 @@ pub(super) struct ServeWorld {
     observer: Observer,
     shown: Shown,
     manager: Manager,
+    /// Whoever tells people; nobody where that could not be set up.
+    dispatcher: Option<Dispatcher>,
     log: Log,
 }
 
@@ -51,7 +54,33 @@ impl ServeWorld {
         manager: Manager,
         log: Log,
     ) -> Self {
-        Self { invocation, settings, observer, shown, manager, log }
+        let mut world = Self { invocation, settings, observer, shown, manager, dispatcher: None, log };
+        world.dispatcher = world.dispatcher_of_settings();
+        world
+    }
+
+    /// Whoever tells people what the settings say. A channel that cannot be set up is no reason not to make backups.
+    fn dispatcher_of_settings(&mut self) -> Option<Dispatcher> {
+        let file = StateFile::new(self.settings.state_directory());
+        let started = self.settings.alerts().and_then(|alerts| {
+            Dispatcher::start(alerts, file).map_err(|error| Failure::because(Code::Internal, &error))
+        });
+        match started {
+            Ok(dispatcher) => Some(dispatcher),
+            Err(failure) => {
+                self.log.failure(&failure);
+                None
+            }
+        }
+    }
+
+    /// Judges what was seen and tells people.
+    fn alert(&mut self, observation: &Observation) {
+        let Some(dispatcher) = &mut self.dispatcher else { return };
+        for trouble in dispatcher.round(observation, Timestamp::now()) {
+            self.log.channel(&trouble);
+        }
+        self.shown.alerted(dispatcher.book().channels());
     }
 
     /// Tells the service manager. One that does not listen is its own affair.
@@ -77,7 +106,12 @@ impl ServeWorld {
         let service = settings.service()?;
         let observer = super::observer(&settings, &service)?;
         let plan = super::plan(flags, environment, &service)?;
+        // Also that nobody could be alerted is a reason to keep the old settings.
+        settings.alerts()?;
         (self.settings, self.observer) = (settings, observer);
+        // The old one stores its book before the new one reads it.
+        self.dispatcher = None;
+        self.dispatcher = self.dispatcher_of_settings();
         Ok(plan)
     }
 
@@ -164,6 +198,14 @@ impl World for ServeWorld {
     fn arguments(&mut self, start: &Start) -> Result<Option<Vec<OsString>>, String> {
         let mut arguments: Vec<String> = Vec::new();
         match &start.task.action {
+            // Somebody else, on another host, may have served that moment meanwhile.
+            Action::Backup { source, kind }
+                if self
+                    .backed_up(source.as_deref(), *kind)
+                    .is_some_and(|began| began >= start.planned_at) =>
+            {
+                return Ok(None);
+            }
             Action::Backup { source, kind } => {
                 arguments.extend(["backup".to_owned(), "--kind".to_owned(), kind.to_string()]);
                 arguments.extend(source.iter().flat_map(|source| ["--source".to_owned(), source.clone()]));
@@ -215,6 +257,7 @@ impl World for ServeWorld {
         for trouble in &observation.troubles {
             self.log.trouble(trouble);
         }
+        self.alert(&observation);
         self.shown.seen(observation);
     }
 

@@ -215,7 +215,7 @@ No data is written anew: earlier backups stay as they are and are read with the 
 part of every backup was opened with the new key. The old key still opens copies of the repository that were made before, and \
 whoever had it may have kept the root keys of that time. Keys of other holders do not open the repository any more until they \
 are given with --also, or added again. If it is interrupted, run the same command again. Afterwards print a new recovery \
-sheet, and restart what runs all the time, as `wal receive`.";
+sheet, and restart what runs all the time: `serve`, `wal receive`.";
 
 pub(super) const KEYS_REMOVE: &str = "\
 Examples:

@@ -168,7 +168,7 @@ fn words(rotated: &Rotated, place: &Place, old_path: Option<&Path>, settings: &S
     }
     text.push_str(
         "  chronavault keys escrow            a new recovery sheet; destroy the old one when no copy needs it\n  \
-         restart `chronavault wal receive`  where it runs: it goes on under the epoch before until then\n",
+         restart `serve` and `wal receive`  where they run: until then they have the old key and seal in the old epoch\n",
     );
     text
 }

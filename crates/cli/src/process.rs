@@ -19,7 +19,15 @@ pub(crate) fn end_with(parent: i32) {
 
 /// Whether a process is known to have ended: it ran where this one runs, and is there no more.
 pub(crate) fn is_gone(identity: &str) -> bool {
-    let Some(rest) = identity.strip_prefix(&format!("{}/", place())) else { return false };
+    is_gone_from(identity, &place())
+}
+
+fn is_gone_from(identity: &str, place: &str) -> bool {
+    // Where /proc hides the boot or the namespace, every machine looks like this one.
+    if place.starts_with('/') || place.ends_with('/') {
+        return false;
+    }
+    let Some(rest) = identity.strip_prefix(&format!("{place}/")) else { return false };
     let Some((pid, start)) = rest.split_once('/') else { return false };
     if pid.parse::<u32>().is_err() || start.is_empty() {
         return false;
@@ -46,6 +54,14 @@ fn start_time(pid: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_the_boot_is_hidden_nobody_is_known_to_be_gone() {
+        // No process has the number 0.
+        assert!(is_gone_from("boot/pid:[1]/0/1", "boot/pid:[1]"));
+        assert!(!is_gone_from("/pid:[1]/0/1", "/pid:[1]"));
+        assert!(!is_gone_from("boot//0/1", "boot/"));
+    }
 
     #[test]
     fn a_process_is_gone_when_it_has_ended_here() {

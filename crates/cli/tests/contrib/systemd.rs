@@ -55,6 +55,11 @@ fn the_unit_runs_a_command_that_is_there_and_is_told_when_it_is_ready() {
 }
 
 #[test]
+fn the_unit_sees_which_processes_there_are() {
+    assert!(values("ProtectProc").is_empty() && values("ProcSubset").is_empty());
+}
+
+#[test]
 fn the_unit_is_exposed_to_little() {
     let unit = workspace().join(UNIT);
     let arguments =

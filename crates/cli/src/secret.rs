@@ -8,11 +8,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use service::alerts::Secret;
+use service::child;
 use zeroize::Zeroizing;
 
 use crate::catalogue::Code;
@@ -23,8 +23,6 @@ use crate::failure::Failure;
 const LIMIT: u64 = 16_384;
 /// How long a command may take that prints a secret.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
-/// How often is looked whether it has ended.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// Where a secret is: at most one of the three.
 #[derive(Debug, Clone, Copy)]
@@ -142,19 +140,11 @@ impl SecretPlace<'_> {
         let until = Instant::now() + COMMAND_LIMIT;
         let bytes = reported.recv_timeout(COMMAND_LIMIT);
         if bytes.is_err() || matches!(&bytes, Ok(Ok(bytes)) if bytes.len() as u64 > LIMIT) {
-            end(&mut child);
+            child::end(&mut child);
             return Err(failed(if bytes.is_err() { "it did not end within 10 s" } else { "it is too long" }));
         }
-        let status = loop {
-            match child.try_wait().map_err(|error| failed(&error.to_string()))? {
-                Some(status) => break status,
-                None if Instant::now() >= until => {
-                    end(&mut child);
-                    return Err(failed("it did not end within 10 s"));
-                }
-                None => std::thread::sleep(LOOK),
-            }
-        };
+        let ended = child::wait(&mut child, until).map_err(|error| failed(&error.to_string()))?;
+        let status = ended.ok_or_else(|| failed("it did not end within 10 s"))?;
         if !status.success() {
             return Err(failed(&format!("it ended with {status}")));
         }
@@ -163,14 +153,6 @@ impl SecretPlace<'_> {
             _ => Err(failed("what it printed cannot be read")),
         }
     }
-}
-
-/// Ends a program and what it started.
-fn end(child: &mut Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.wait();
 }
 
 #[cfg(test)]

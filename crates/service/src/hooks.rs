@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
+
+use crate::child;
 
 /// Bytes of what a hook says that are kept.
 const SAID_BYTES: u64 = 4096;
@@ -89,32 +91,22 @@ impl Hook {
             }
             let _ = sender.send(String::from_utf8_lossy(&said).into_owned());
         });
+        let too_long = || HookError::TooLong { command: command.clone(), limit: self.limit };
         let words = match words.recv_timeout(self.limit) {
             Ok(words) => words,
-            Err(RecvTimeoutError::Timeout) => return Err(self.end(child, command)),
+            Err(RecvTimeoutError::Timeout) => {
+                child::end(&mut child);
+                return Err(too_long());
+            }
             Err(RecvTimeoutError::Disconnected) => String::new(),
         };
         let _ = reader.join();
         // Standard error is closed; a program that closed it and goes on has what is left of its time.
-        let status = loop {
-            match child.try_wait().map_err(start)? {
-                Some(status) => break status,
-                None if began.elapsed() >= self.limit => return Err(self.end(child, command)),
-                None => std::thread::sleep(Duration::from_millis(5)),
-            }
-        };
+        let status = child::wait(&mut child, began + self.limit).map_err(start)?.ok_or_else(too_long)?;
         if status.success() {
             return Ok(began.elapsed());
         }
         Err(HookError::Failed { command, status: status.to_string(), said: words })
-    }
-
-    /// Ends it and all that it started, which are of its process group.
-    fn end(&self, mut child: Child, command: String) -> HookError {
-        let group = rustix::process::Pid::from_child(&child);
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        let _ = child.wait();
-        HookError::TooLong { command, limit: self.limit }
     }
 }
 

@@ -4,6 +4,7 @@
 //! who asked, is an argument.
 
 pub mod alerts;
+pub mod child;
 pub mod daemon;
 pub mod hooks;
 pub mod http;

@@ -3,16 +3,13 @@
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::alerts::{Channel, ChannelError, Message};
-
-/// How often is looked whether the program has ended.
-const LOOK: Duration = Duration::from_millis(20);
+use crate::child;
 
 /// Which program, and how long it may take.
 #[derive(Debug, Clone)]
@@ -57,7 +54,7 @@ impl Channel for CommandChannel {
             // A message is smaller than what a pipe holds, so this waits for nobody; and a program need not read it.
             let _ = input.write_all(format!("{}\n", message.to_json()).as_bytes());
         }
-        match wait(&mut child, until) {
+        match child::wait(&mut child, until) {
             Ok(Some(status)) if status.success() => Ok(()),
             Ok(Some(status)) => Err(self.failed(format!("ended with {status}"))),
             Ok(None) => Err(ChannelError::Late { place: self.place(), limit: self.0.limit }),
@@ -71,22 +68,5 @@ impl Channel for CommandChannel {
 
     fn place(&self) -> String {
         self.0.program.display().to_string()
-    }
-}
-
-/// Waits until the child ends, or kills it with its group; then there is no status.
-fn wait(child: &mut Child, until: Instant) -> std::io::Result<Option<ExitStatus>> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= until {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(LOOK);
     }
 }

@@ -160,8 +160,6 @@ pub struct KeyState {
 pub struct JournalState {
     /// The number of the newest entry.
     pub sequence: u64,
-    /// The newest entry's authentication code, in hexadecimal digits.
-    pub head: String,
     /// What a verification finds wrong, if it was verified.
     pub problems: Vec<String>,
 }

@@ -153,7 +153,7 @@ impl Observer {
         let newest = history.runs.iter().map(|run| run.run.sequence).max().unwrap_or(0);
         let is_recent = |run: &Run| at.duration_since(run.started_at) < RUNS_OF;
         let runs = history.runs.into_iter().map(|run| run.run).filter(is_recent).map(record).collect();
-        (runs, Some(JournalState { sequence: newest, head: String::new(), problems }))
+        (runs, Some(JournalState { sequence: newest, problems }))
     }
 
     fn keys(&self, troubles: &mut Vec<Trouble>) -> Vec<KeyState> {

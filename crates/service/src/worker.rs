@@ -1,17 +1,15 @@
 //! Runs of this program as children: a run that fails, hangs or eats memory takes nothing with it but itself.
 //!
-//! Invariant: what a child writes is read to its end, of which so much is kept; nobody waits for anybody with a full pipe.
+//! Invariant: what a child says is read to its end, so that it never waits with a full pipe. What it answers is in the journal.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-/// Bytes of a child's answer that are kept.
-const ANSWER_BYTES: u64 = 1 << 20;
 /// Bytes of one line that a child says.
 const LINE_BYTES: usize = 4096;
 
@@ -45,8 +43,6 @@ pub struct Finished {
     pub run: String,
     /// Its exit status; nothing when a signal ended it or it could not be waited for.
     pub status: Option<i32>,
-    /// What it answered: the beginning of its standard output.
-    pub answer: Vec<u8>,
     /// The last line that it said.
     pub last_line: Option<String>,
     /// How long it ran.
@@ -91,45 +87,29 @@ pub fn start(
         .args(&program.arguments)
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
     let pid = rustix::process::Pid::from_child(&child);
-    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let err = child.stderr.take();
     let (run, reports) = (run.to_owned(), reports.clone());
     std::thread::Builder::new().name(format!("run {run}")).spawn(move || {
-        let finished = attend(run, child, out, err, &reports);
+        let finished = attend(run, child, err, &reports);
         let _ = reports.send(Report::Ended(finished));
     })?;
     Ok(Running { pid })
 }
 
-fn attend(
-    run: String,
-    mut child: Child,
-    out: Option<ChildStdout>,
-    err: Option<ChildStderr>,
-    reports: &Sender<Report>,
-) -> Finished {
+fn attend(run: String, mut child: Child, err: Option<ChildStderr>, reports: &Sender<Report>) -> Finished {
     let began = Instant::now();
-    let answer = std::thread::spawn(move || out.map(read_answer).unwrap_or_default());
     let last_line = err.and_then(|err| pass_lines(err, &run, reports));
     let status: io::Result<ExitStatus> = child.wait();
     Finished {
         status: status.ok().and_then(|status| status.code()),
-        answer: answer.join().unwrap_or_default(),
         last_line,
         duration: began.elapsed(),
         run,
     }
-}
-
-fn read_answer(mut out: ChildStdout) -> Vec<u8> {
-    let mut answer = Vec::new();
-    // What cannot be read is not there; the exit status says how the run ended.
-    let _ = (&mut out).take(ANSWER_BYTES).read_to_end(&mut answer);
-    let _ = io::copy(&mut out, &mut io::sink());
-    answer
 }
 
 /// Passes on every line, and returns the last one.

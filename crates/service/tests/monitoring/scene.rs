@@ -28,11 +28,7 @@ pub(crate) fn observation() -> Observation {
         runs: runs(),
         storage: Some(storage()),
         keys: keys(),
-        journal: Some(JournalState {
-            sequence: 4711,
-            head: "ab".repeat(32),
-            problems: vec!["entry 7".into()],
-        }),
+        journal: Some(JournalState { sequence: 4711, problems: vec!["entry 7".into()] }),
         wal: vec![wal()],
         troubles: vec![trouble("clock.step"), trouble("clock.step"), trouble("sandbox.none")],
     }

@@ -419,8 +419,7 @@ fn troubles_and_problems_of_the_journal_are_findings() {
     );
     let one = Observation { troubles: vec![trouble("strange")], ..nothing() };
     assert_eq!(evaluate(&one, &AlertPolicy::default())[0].message, "it is so (strange)");
-    let journal =
-        JournalState { sequence: 9, head: "00".into(), problems: vec!["cut".into(), "torn".into()] };
+    let journal = JournalState { sequence: 9, problems: vec!["cut".into(), "torn".into()] };
     let observation = Observation { journal: Some(journal), ..nothing() };
     assert_eq!(words(&observation), ["alert.journal critical"]);
     assert!(evaluate(&observation, &AlertPolicy::default())[0].message.ends_with("cut; and 1 more"));

@@ -138,8 +138,8 @@ pub trait World {
     fn now(&self) -> Timestamp;
     /// Is told what happens.
     fn event(&mut self, event: DaemonEvent);
-    /// The moment that a task served last, as the journal and the repository tell.
-    fn served(&mut self, task: &Task) -> Option<Timestamp>;
+    /// The moment that each task served last, by its name, as the journal and the repository tell.
+    fn served(&mut self, tasks: &[Task]) -> BTreeMap<String, Timestamp>;
     /// What to call for a run; nothing when there is nothing to do now.
     fn arguments(&mut self, start: &Start) -> Result<Option<Vec<OsString>>, String>;
     /// Reads the settings again.
@@ -209,14 +209,13 @@ impl<'a> Daemon<'a> {
     /// Which moments were served, as far as the journal and the repository tell.
     fn learn(&mut self) {
         let tasks = self.plan.tasks.clone();
-        let served: BTreeMap<String, Option<Timestamp>> =
-            tasks.iter().map(|task| (task.name.clone(), self.world.served(task))).collect();
+        let served = self.world.served(&tasks);
+        let served = |task: &Task| served.get(&task.name).copied();
         let now = self.world.now();
-        let running: Vec<_> = self.scheduler.running().map(|task| task.name.clone()).collect();
-        if running.is_empty() {
-            self.scheduler = Scheduler::new(tasks, now, |task| served.get(&task.name).copied().flatten());
+        if self.scheduler.running().next().is_none() {
+            self.scheduler = Scheduler::new(tasks, now, served);
         } else {
-            self.scheduler.replace(tasks, |task| served.get(&task.name).copied().flatten());
+            self.scheduler.replace(tasks, served);
         }
     }
 

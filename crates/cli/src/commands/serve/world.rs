@@ -11,7 +11,7 @@ use repository::Listed;
 use service::Observer;
 use service::alerts::{Dispatcher, StateFile};
 use service::daemon::{DaemonEvent, Look, Plan, World};
-use service::journal::history;
+use service::journal::{HistoryRun, history};
 use service::notify::{Manager, Notice};
 use service::observation::{Observation, Trouble};
 use service::scheduler::{Action, Start, Task};
@@ -115,29 +115,9 @@ impl ServeWorld {
         Ok(plan)
     }
 
-    /// The moment that the last scheduled run of a task served, as the journal tells. One that failed or was killed served none: it
-    /// is made up for.
-    fn journalled(&self, task: &Task) -> Option<Timestamp> {
-        let runs = history(&self.observer.journal, Some(&self.observer.repository), false).ok()?.runs;
-        let served = runs
-            .iter()
-            .map(|run| &run.run)
-            .rev()
-            .find(|run| run.start.parameters.get("schedule") == Some(&task.name) && has_served(run))?;
-        served.start.parameters.get("planned_at")?.parse().ok()
-    }
-
-    /// When the newest backup began, wherever it was taken.
-    fn backed_up(&self, source: Option<&str>, kind: Kind) -> Option<Timestamp> {
-        let listed = self.observer.repository.backups().ok()?;
-        listed.into_iter().find_map(|listed| match listed {
-            Listed::Backup(summary)
-                if summary.kind == kind && source.is_none_or(|source| source == summary.source) =>
-            {
-                Some(summary.started_at)
-            }
-            _ => None,
-        })
+    /// The backups that there are, the newest first; none when they cannot be listed.
+    fn listed(&self) -> Vec<Listed> {
+        self.observer.repository.backups().unwrap_or_default()
     }
 
     /// The backup whose proof is the oldest, of those that did not fail.
@@ -151,6 +131,28 @@ impl ServeWorld {
         let oldest = sound.min_by_key(|summary| summary.proof.as_ref().map(|proof| proof.at));
         Ok(oldest.map(|summary| summary.id.to_string()))
     }
+}
+
+/// The moment that the last scheduled run of a task served. One that failed or was killed served none: it is made up for.
+fn journalled(runs: &[HistoryRun], task: &Task) -> Option<Timestamp> {
+    let served = runs
+        .iter()
+        .map(|run| &run.run)
+        .rev()
+        .find(|run| run.start.parameters.get("schedule") == Some(&task.name) && has_served(run))?;
+    served.start.parameters.get("planned_at")?.parse().ok()
+}
+
+/// When the newest backup began, wherever it was taken.
+fn backed_up(listed: &[Listed], source: Option<&str>, kind: Kind) -> Option<Timestamp> {
+    listed.iter().find_map(|listed| match listed {
+        Listed::Backup(summary)
+            if summary.kind == kind && source.is_none_or(|source| source == summary.source) =>
+        {
+            Some(summary.started_at)
+        }
+        _ => None,
+    })
 }
 
 /// Whether doing the same again at once would not help.
@@ -187,12 +189,18 @@ impl World for ServeWorld {
         }
     }
 
-    fn served(&mut self, task: &Task) -> Option<Timestamp> {
-        let elsewhere = match &task.action {
-            Action::Backup { source, kind } => self.backed_up(source.as_deref(), *kind),
-            Action::Verify { .. } | Action::Prune => None,
+    fn served(&mut self, tasks: &[Task]) -> BTreeMap<String, Timestamp> {
+        let history = history(&self.observer.journal, Some(&self.observer.repository), false);
+        let runs = history.map(|history| history.runs).unwrap_or_default();
+        let listed = self.listed();
+        let served = |task: &Task| {
+            let elsewhere = match &task.action {
+                Action::Backup { source, kind } => backed_up(&listed, source.as_deref(), *kind),
+                Action::Verify { .. } | Action::Prune => None,
+            };
+            Some((task.name.clone(), journalled(&runs, task).max(elsewhere)?))
         };
-        self.journalled(task).max(elsewhere)
+        tasks.iter().filter_map(served).collect()
     }
 
     fn arguments(&mut self, start: &Start) -> Result<Option<Vec<OsString>>, String> {
@@ -200,8 +208,7 @@ impl World for ServeWorld {
         match &start.task.action {
             // Somebody else, on another host, may have served that moment meanwhile.
             Action::Backup { source, kind }
-                if self
-                    .backed_up(source.as_deref(), *kind)
+                if backed_up(&self.listed(), source.as_deref(), *kind)
                     .is_some_and(|began| began >= start.planned_at) =>
             {
                 return Ok(None);

@@ -12,23 +12,11 @@ use model::{
     BackupId, Cadence, Kind, RetentionPolicies, RetentionPolicy, Schedule, Standing, StoredBackup,
     plan_retention,
 };
+use testkit::random::Random;
 
 const SEED: u64 = 20_261_126;
 const DAYS: i64 = 3653;
 const KEEP_DAYS: u32 = 30;
-
-/// splitmix64
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
 
 fn minutes(number: u64) -> SignedDuration {
     SignedDuration::from_mins(i64::try_from(number).unwrap())
@@ -52,7 +40,7 @@ fn tasks() -> Vec<Task> {
 }
 
 struct World {
-    numbers: Numbers,
+    numbers: Random,
     now: Timestamp,
     scheduler: Scheduler,
     /// What the journal would say: the moment that was served last, by task.
@@ -202,7 +190,7 @@ fn ten_years_keep_every_promise() {
         ..RetentionPolicy::default()
     };
     let mut world = World {
-        numbers: Numbers(SEED),
+        numbers: Random(SEED),
         now: begin,
         scheduler: Scheduler::new(tasks(), begin, |_| None),
         served: BTreeMap::new(),

@@ -120,6 +120,23 @@ impl Cluster {
         String::from_utf8(output.stdout).expect("the output is UTF-8")
     }
 
+    /// A session in `database` that keeps `table` from everybody else until it is dropped.
+    pub fn hold_lock(&self, database: &str, table: &str) -> Client {
+        let mut holder = self.client(database);
+        let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        holder.execute(&lock).expect("the table can be locked");
+        holder
+    }
+
+    /// Waits until somebody waits for the lock that `holder` has on `table`.
+    pub fn await_waiter(&self, holder: &mut Client, table: &str) {
+        let waiting =
+            format!("SELECT count(*) > 0 FROM pg_locks WHERE relation = '{table}'::regclass AND NOT granted");
+        while !holder.query_one(&waiting, &[]).expect("locks can be listed").is_true(0) {
+            std::thread::yield_now();
+        }
+    }
+
     /// Makes the database `name`, empty.
     pub fn create_database(&self, name: &str) {
         let quoted = name.replace('"', "\"\"");

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod damage;
 pub mod directory_sink;
 mod installation;
+pub mod random;
 pub mod schemas;
 mod standby;
 mod stock;

@@ -129,18 +129,14 @@ fn a_journal_that_cannot_be_written_stops_a_backup_but_no_restore() {
 
 /// A backup that waits for a table that `holder` has.
 fn waiting_backup(cluster: &Cluster, place: &Place) -> (std::process::Child, operations::postgres::Client) {
-    let mut holder = cluster.client("postgres");
-    holder.execute("BEGIN; LOCK TABLE entry IN ACCESS EXCLUSIVE MODE").unwrap();
+    let mut holder = cluster.hold_lock("postgres", "entry");
     let child = place
         .command(&["backup", "--lock-timeout", "60"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let waiting = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'entry'::regclass AND NOT granted";
-    while !holder.query_one(waiting, &[]).unwrap().is_true(0) {
-        std::thread::yield_now();
-    }
+    cluster.await_waiter(&mut holder, "entry");
     (child, holder)
 }
 

@@ -80,13 +80,6 @@ fn scene() -> (Cluster, Place) {
     (cluster, place)
 }
 
-/// A session that keeps the table from everybody else until it is dropped.
-fn hold_lock(cluster: &Cluster) -> operations::postgres::Client {
-    let mut holder = cluster.client("postgres");
-    holder.execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE").unwrap();
-    holder
-}
-
 #[test]
 fn what_is_due_runs_and_is_in_the_journal() {
     let (_cluster, place) = scene();
@@ -212,13 +205,10 @@ fn a_run_that_fails_is_tried_again_and_one_daemon_dies_with_its_runs() {
     // A backup that waits for a lock ends when its daemon is killed.
     let waits = fails.with("DATABASE_URL", &cluster.url("postgres"));
     fs::write(waits.path("chronavault.toml"), "[backup]\nlock_timeout_seconds = 1\n").unwrap();
-    let locked = hold_lock(&cluster);
+    let mut locked = cluster.hold_lock("postgres", "t");
     let daemon = Daemon::start(&waits);
     let pid = daemon.wait_for("started")["pid"].to_string();
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-    while cluster.psql("postgres", waiting).trim() == "0" {
-        std::thread::yield_now();
-    }
+    cluster.await_waiter(&mut locked, "t");
     daemon.signal("-KILL");
     drop(daemon);
     // Nobody waits for it any more, so it stays as a zombie where init does not care.
@@ -361,13 +351,10 @@ fn two_services_on_one_repository_take_turns() {
         format!("[service]\nstate_directory = \"{}\"\n", two.path("state").display()),
     )
     .unwrap();
-    let locked = hold_lock(&cluster);
+    let mut locked = cluster.hold_lock("postgres", "t");
     let first = Daemon::start(&one);
     first.wait_for("started");
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-    while cluster.psql("postgres", waiting).trim() == "0" {
-        std::thread::yield_now();
-    }
+    cluster.await_waiter(&mut locked, "t");
     let second = Daemon::start(&two);
     let ended = second.wait_for("ended");
     assert!(ended["status"] == 1 && ended["message"].as_str().unwrap().contains("; again at"), "{ended}");
@@ -391,17 +378,14 @@ fn two_services_on_one_repository_take_turns() {
 #[test]
 fn one_backup_of_a_source_runs_at_a_time() {
     let (cluster, place) = scene();
-    let locked = hold_lock(&cluster);
+    let mut locked = cluster.hold_lock("postgres", "t");
     let mut first = place
         .command(&["backup", "--no-verify"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-    while cluster.psql("postgres", waiting).trim() == "0" {
-        std::thread::yield_now();
-    }
+    cluster.await_waiter(&mut locked, "t");
     place.run(&["backup", "--no-verify"]).fails(1, "lease.held", "backs up \"postgres\" since");
     drop(locked);
     assert!(first.wait().unwrap().success());

@@ -14,18 +14,14 @@ fn a_signal_stops_a_backup_and_leaves_none() {
         Place::new().with("BACKUP_ENCRYPTION_KEY", KEY).with("DATABASE_URL", &cluster.url("postgres"));
     place.run(&["init"]).succeeds();
     // Somebody holds the table, so that the backup waits for its lock.
-    let mut holder = cluster.client("postgres");
-    holder.execute("BEGIN; LOCK TABLE entry IN ACCESS EXCLUSIVE MODE").unwrap();
+    let mut holder = cluster.hold_lock("postgres", "entry");
     let child = place
         .command(&["backup", "--lock-timeout", "1"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let waiting = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'entry'::regclass AND NOT granted";
-    while !holder.query_one(waiting, &[]).unwrap().is_true(0) {
-        std::thread::yield_now();
-    }
+    cluster.await_waiter(&mut holder, "entry");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     // The lock may be had now; the backup must not be made all the same.

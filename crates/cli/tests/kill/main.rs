@@ -16,29 +16,13 @@ use std::time::{Duration, Instant};
 
 use harness::{KEY, Place};
 use testkit::Cluster;
+use testkit::random::{Random, number};
 
 const BOOKS: &str = "
     CREATE TABLE entry (id bigint PRIMARY KEY, amount numeric, memo text);
     INSERT INTO entry SELECT g, g / 7.0, md5(g::text) FROM generate_series(1, 150000) g;
     CREATE TABLE account (id int PRIMARY KEY, name text);
     INSERT INTO account SELECT g, 'account ' || g FROM generate_series(1, 100) g;";
-
-/// A small generator of its own, so that a seed means the same kills everywhere (Vigna, `splitmix64`).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
-
-fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
 
 fn listed(place: &Place) -> BTreeSet<String> {
     let json = place.run(&["list", "--json"]).succeeds().json();

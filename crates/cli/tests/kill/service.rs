@@ -7,9 +7,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use testkit::Cluster;
+use testkit::random::{Random, number};
 
 use crate::harness::{KEY, Place};
-use crate::{BOOKS, Random, listed, number};
+use crate::{BOOKS, listed};
 
 /// A source of its own each time, so that there is something due, and a second one that was due before.
 fn settings(place: &Place, url: &str, turn: u64) {

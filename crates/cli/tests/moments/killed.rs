@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use testkit::random::{Random, number};
+
 use crate::ledger::{self, Writer};
-use crate::site::{Random, Recovered, Site, number};
+use crate::site::{Recovered, Site};
 
 /// Without it, no server starts.
 const CONTROL: &str = "global/pg_control";

@@ -11,7 +11,8 @@ mod ledger;
 mod site;
 
 use ledger::{Commit, Writer};
-use site::{Random, Site, number};
+use site::Site;
+use testkit::random::{Random, number};
 
 /// How long the ledger is written to between two backups: so many commits.
 const COMMITS: usize = 60;

@@ -8,26 +8,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use model::WalName;
+use testkit::random::{Random, number};
 
 use crate::harness::Place;
 use crate::segments::{SYSTEM, archive, name, opened, place, ready, wal, write};
-
-/// A small generator of its own, so that a seed means the same kills everywhere (Vigna, `splitmix64`).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
-
-pub(crate) fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-}
 
 /// Runs a command and kills it somewhere within the time that it usually takes. Returns whether it had ended before.
 fn kill(place: &Place, words: &[&str], usual: Duration, random: &mut Random) -> bool {

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testkit::random::{Random, number};
 
 use crate::archiving::load;
 use crate::harness::Said;
-use crate::kill::{Random, number};
 use crate::servers::Archived;
 
 /// How long a machine with much else to do may take to archive what is due.

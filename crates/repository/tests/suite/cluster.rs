@@ -19,7 +19,7 @@ fn pages(seed: u64, bytes: usize) -> Vec<u8> {
     let mut numbers = Numbers(seed);
     let mut pages = Vec::with_capacity(bytes);
     while pages.len() < bytes {
-        let number = numbers.next();
+        let number = numbers.any();
         pages.extend_from_slice(&number.to_le_bytes());
         pages.extend_from_slice(&[0; 24]);
     }

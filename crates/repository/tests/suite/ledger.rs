@@ -11,24 +11,7 @@ use chronavault_repository::{
 use jiff::Timestamp;
 use model::{BackupId, Kind, QualifiedName, RowProof, TableRecord};
 use storage::{MemoryStore, Store};
-
-/// Numbers that look random and are the same in every run.
-#[derive(Clone)]
-pub(crate) struct Numbers(pub(crate) u64);
-
-impl Numbers {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
+pub(crate) use testkit::random::Random as Numbers;
 
 /// One line of a journal as COPY text, without newline.
 pub(crate) fn row(id: u64, version: u64) -> Vec<u8> {
@@ -36,7 +19,7 @@ pub(crate) fn row(id: u64, version: u64) -> Vec<u8> {
     let amount = numbers.below(10_000_000);
     let memo = ["rent", "salary", "invoice", "payment", "transfer", "refund", "fee"]
         [usize::try_from(numbers.below(7)).unwrap()];
-    let hex = numbers.next();
+    let hex = numbers.any();
     format!(
         "{id}\t{}\t{}\t{}.{:02}\t{memo} {hex:016x}\t{version}",
         id / 4,
@@ -219,7 +202,7 @@ pub(crate) fn text<R: AsRef<[u8]>>(rows: &[R]) -> Vec<u8> {
 /// Bytes that do not compress.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut numbers = Numbers(seed);
-    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| numbers.next().to_le_bytes()).collect();
+    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| numbers.any().to_le_bytes()).collect();
     bytes.truncate(length);
     bytes
 }

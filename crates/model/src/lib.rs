@@ -30,7 +30,7 @@ pub use cluster_id::{ParseIdError, SystemId, TimelineId};
 pub use cluster_path::{ClusterPath, ParseClusterPathError};
 pub use filters::Filters;
 pub use forecast::{
-    FORECAST_DAYS, FORECAST_HORIZON, FORECAST_LEAST_POINTS, FORECAST_LEAST_SPAN, Forecast, forecast,
+    FORECAST_DAYS, FORECAST_HORIZON, FORECAST_LEAST_POINTS, FORECAST_LEAST_SPAN, Forecast, forecast, trend,
 };
 pub use inventory::{Class, Difference, Inventory, Item};
 pub use kind::{Kind, Level, Operation, Outcome, ParseWordError, RecoveryStep, RunOutcome, Scenario};

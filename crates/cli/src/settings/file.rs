@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use model::Kind;
+use model::{Kind, Scenario};
 use serde::Deserialize;
 
 pub(crate) use alerts::{
@@ -175,6 +175,8 @@ pub(crate) enum ScheduledTask {
     Backup,
     /// A verification of the backup whose proof is the oldest.
     Verify,
+    /// A rehearsed recovery.
+    Drill,
     /// A prune.
     Prune,
 }
@@ -191,6 +193,9 @@ pub(crate) struct ScheduleTable {
     /// What a backup is of.
     #[serde(default)]
     pub(crate) kind: Option<Kind>,
+    /// What a drill rehearses.
+    #[serde(default)]
+    pub(crate) scenario: Option<Scenario>,
     /// A cron expression.
     #[serde(default)]
     pub(crate) cron: Option<String>,

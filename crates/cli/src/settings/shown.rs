@@ -230,6 +230,7 @@ impl Settings {
                 table.storage_critical_percent.is_some(),
             ),
             ("forecast_days", policy.forecast_days.to_string(), table.forecast_days.is_some()),
+            ("drill_trend_days", policy.drill_trend_days.to_string(), table.drill_trend_days.is_some()),
             ("key_days", policy.key_days.to_string(), table.key_days.is_some()),
             ("wal_lag_mb", (policy.wal_lag_bytes / 1_000_000).to_string(), table.wal_lag_mb.is_some()),
             ("wal_age_minutes", age, table.wal_age_minutes.is_some()),

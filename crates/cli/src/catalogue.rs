@@ -208,6 +208,11 @@ codes! {
     TargetExists = "target.exists", Failed, "Leave out --create, name another database, or add --clean to replace it.";
     TargetMissing = "target.missing", Failed, "Add --create to create the database.";
     TargetNotEmpty = "target.not_empty", Failed, "Name an empty database, or add --clean to replace what is in it.";
+    CheckFailed = "check.failed", Failed,
+        "Run `chronavault check` on the database to see the rows that are concerned, and find out what put them there.";
+    ChecksFailed = "checks.failed", Failed,
+        "Nothing was replaced. Choose an earlier backup, or restore into a new database with --create and look at it; --no-checks replaces without asking.";
+    CheckUnknown = "check.unknown", Usage, "Run `chronavault config show` to see the checks of the settings.";
     TargetFailed = "target.failed", Failed, "Read what the server says, correct it, and restore again.";
     RolesMissing = "roles.missing", Failed,
         "Create the roles that are named, or add --create-roles to create them without passwords.";

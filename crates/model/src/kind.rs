@@ -82,6 +82,18 @@ words! {
 }
 
 words! {
+    /// How bad it is when a check does not hold.
+    CheckSeverity {
+        /// The database cannot be used as it is.
+        Critical = "critical",
+        /// A person should look at it.
+        Warning = "warning",
+        /// Good to know.
+        Note = "note",
+    } "critical, warning, note"
+}
+
+words! {
     /// What the journal speaks of.
     Operation {
         /// The repository was created.
@@ -110,13 +122,15 @@ words! {
         KeysEscrow = "keys-escrow",
         /// WAL was received.
         WalReceive = "wal-receive",
+        /// The checks of a database were run.
+        Check = "check",
         /// A rehearsed recovery.
         Drill = "drill",
         /// Something that the schedule did or left undone.
         Schedule = "schedule",
         /// Somebody was alerted.
         Alert = "alert",
-    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, keys-escrow, wal-receive, drill, schedule, alert"
+    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, keys-escrow, wal-receive, check, drill, schedule, alert"
 }
 
 words! {

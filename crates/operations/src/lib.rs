@@ -5,6 +5,7 @@
 //! written to a disk outside a sandbox.
 
 mod backup;
+mod checks;
 mod context;
 mod crew;
 mod doctor;
@@ -24,6 +25,7 @@ mod wal;
 mod warning;
 
 pub use backup::{BackupReport, BackupRequest, SizeLimit, backup};
+pub use checks::{BUILT_IN_CHECKS, CheckKind, CheckReport, CheckRequest, CheckResult, run_checks};
 pub use context::{Context, Event, Observer, Phase, Unobserved};
 pub use doctor::{Examination, examine};
 pub use error::Error;

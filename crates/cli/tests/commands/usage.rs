@@ -2,13 +2,14 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "init",
     "backup",
     "list",
     "show",
     "verify",
     "restore",
+    "check",
     "export",
     "prune",
     "keys",

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use model::{Check, CheckSeverity};
 use postgres::load::{Apply, LoadOptions, NewDatabase, create_roles};
-use postgres::{Client, Sandbox, SandboxOptions, Tools, ToolsError};
+use postgres::{Client, ConnectOptions, Sandbox, SandboxOptions, Tools, ToolsError};
 use repository::Repository;
 
 use super::compare::{Compared, compare};
 use crate::context::elapsed;
 use crate::loading::Loading;
 use crate::opened::Opened;
-use crate::{Context, Error, Phase};
+use crate::verify::VerifyRequest;
+use crate::{CheckRequest, Context, Error, Phase, Problem, run_checks};
 
 /// What a restore into a sandbox gave.
 pub(crate) enum Rehearsal {
@@ -27,9 +29,10 @@ const SHARED_BUFFERS: &str = "256MB";
 pub(crate) fn rehearse(
     repository: &Repository,
     backup: &Opened,
-    jobs: usize,
+    request: VerifyRequest<'_>,
     context: &Context<'_>,
 ) -> Result<Rehearsal, Error> {
+    let jobs = request.jobs;
     let (server_tools, tools) = match find_tools(backup, context) {
         Ok(found) => found,
         Err(error @ ToolsError::NotFound { .. }) => return Ok(Rehearsal::Impossible(error.to_string())),
@@ -59,8 +62,28 @@ pub(crate) fn rehearse(
     loading.run(context)?;
     database.finish(target.database(), false)?;
     let restore = elapsed(started_at, context);
-    let compared = compare(backup, &repository.row_hasher(), &target, jobs, context)?;
+    let mut compared = compare(backup, &repository.row_hasher(), &target, jobs, context)?;
+    compared.problems.extend(check(backup, request.checks, &target, context)?);
     Ok(Rehearsal::Done { compared, restore, server_version })
+}
+
+/// Runs the checks of the site. What holds for every database is compared with the backup already.
+fn check(
+    backup: &Opened,
+    checks: &[Check],
+    database: &ConnectOptions,
+    context: &Context<'_>,
+) -> Result<Vec<Problem>, Error> {
+    let checks = backup.checks(checks);
+    if checks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let report =
+        run_checks(database, CheckRequest { built_in: false, ..CheckRequest::all(&checks) }, context)?;
+    for warning in report.warnings(&[CheckSeverity::Warning]) {
+        context.warn(warning);
+    }
+    Ok(report.problems())
 }
 
 /// The programs of a server that can hold the backup, and those that restore into it. They may be in different directories.

@@ -6,6 +6,7 @@
 mod alerts;
 mod checks;
 mod file;
+mod recovery;
 mod retention;
 mod service;
 mod shown;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use model::Check;
 
 pub(crate) use file::SettingsFile;
+pub(crate) use recovery::RecoverySettings;
 pub(crate) use service::ServiceSettings;
 pub(crate) use shown::Shown;
 

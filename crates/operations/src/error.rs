@@ -14,7 +14,7 @@ use postgres::{FilterError, SnapshotError, ToolsError};
 
 use postgres::{AmcheckError, RestoredError, Unusable};
 
-use crate::{DirectoryError, Problem, ReceiveError, Unreachable, WalError};
+use crate::{DirectoryError, Problem, ReceiveError, RecoverError, Unreachable, WalError};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,9 @@ pub enum Error {
     /// WAL cannot be received.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
+    /// A recovery stopped.
+    #[error(transparent)]
+    Recover(RecoverError),
     /// A session could not be given its settings.
     #[error(transparent)]
     Session(#[from] SessionError),

@@ -37,6 +37,8 @@ pub struct RestoreRequest {
     /// Check what was restored: with what holds for every database, and with those of these that are for the source. Not for chosen
     /// tables, and the site's own not for a filtered backup, since they are about a whole database.
     pub checks: Option<Vec<Check>>,
+    /// The end of the temporary name of a new database, for who has to find one that a killed restore left; random when nothing.
+    pub suffix: Option<[u8; 4]>,
 }
 
 /// What came of a restore.
@@ -127,8 +129,8 @@ impl Restore<'_> {
         let selection = self.select(Existing::in_new_database)?;
         self.prepare_roles(&mut client, selection.as_ref(), true)?;
         let properties = self.backup.properties.clone();
-        let mut database =
-            NewDatabase::create(target, properties, Apply::default(), self.context.random_bytes())?;
+        let suffix = self.request.suffix.unwrap_or_else(|| self.context.random_bytes());
+        let mut database = NewDatabase::create(target, properties, Apply::default(), suffix)?;
         self.load(database.options(), client.server_major(), selection.as_ref())?;
         // With its settings: checks find tables as everybody will.
         self.left_out.extend(database.configure()?);

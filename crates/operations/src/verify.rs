@@ -19,7 +19,7 @@ use crate::opened::Opened;
 use crate::physical::rehearse_cluster;
 use crate::{Context, Error, Event, Phase, Problem, Warning};
 pub(crate) use compare::Compared;
-pub(crate) use restored::Rehearsal;
+pub(crate) use restored::{BackupSandbox, Rehearsal};
 
 /// What a verification found.
 #[derive(Debug, Clone)]

@@ -208,6 +208,7 @@ impl Story {
             tables: Vec::new(),
             jobs: self.backup.jobs,
             checks: Some(self.backup.checks.clone()),
+            suffix: None,
         };
         let context = self.surroundings.context();
         let report = operations::restore(repository, &backup.manifest.id, &request, &context)

@@ -62,6 +62,7 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
         tables: args.tables.clone(),
         jobs: settings.jobs(args.jobs)?,
         checks: if args.no_checks { None } else { Some(settings.checks()?) },
+        suffix: None,
     };
     let repository = opening::repository(&settings)?;
     let id = opening::backup(&repository, &args.backup, args.source.as_deref())?;

@@ -45,6 +45,8 @@ pub(crate) struct Content {
     pub(crate) schedules: Vec<ScheduleTable>,
     /// `[hooks]`
     pub(crate) hooks: HooksTable,
+    /// `[recovery]`
+    pub(crate) recovery: RecoveryTable,
     /// `[retention]`
     pub(crate) retention: RetentionTable,
     /// `[sources.NAME]`
@@ -133,6 +135,28 @@ pub(crate) struct HooksTable {
     pub(crate) after_prune: Option<Vec<String>>,
     /// How long each may take.
     pub(crate) limit_seconds: Option<u64>,
+}
+
+/// `[recovery]` and `[sources.NAME.recovery]`: objectives, and what there is to do around a recovery.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RecoveryTable {
+    /// Hours that a recovery may take.
+    pub(crate) rto_hours: Option<u64>,
+    /// Hours of which the changes may be lost.
+    pub(crate) rpo_hours: Option<u64>,
+    /// Stops what uses the database: a program and its arguments.
+    pub(crate) stop_services: Option<Vec<String>>,
+    /// Starts it.
+    pub(crate) start_services: Option<Vec<String>>,
+    /// How long each of the two may take.
+    pub(crate) limit_seconds: Option<u64>,
+    /// What answers with a status of 200 to 299 when the application is well.
+    pub(crate) health_url: Option<String>,
+    /// How long it gets to become so.
+    pub(crate) health_seconds: Option<u64>,
+    /// Whom to call.
+    pub(crate) contacts: Vec<String>,
 }
 
 /// What becomes of runs when the daemon is to end.
@@ -267,6 +291,8 @@ pub(crate) struct SourceTable {
     pub(crate) slot: Option<String>,
     /// How long its backups are kept, where that is not as for all.
     pub(crate) retention: RetentionTable,
+    /// What is particular to its recovery.
+    pub(crate) recovery: RecoveryTable,
 }
 
 impl SettingsFile {

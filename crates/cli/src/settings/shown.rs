@@ -3,8 +3,11 @@
 //! Invariant: no secret is shown. Of a connection string, only what has no password in it.
 
 use serde::Serialize;
+use service::health::HealthCheck;
+use service::hooks::Hook;
 
 use super::Settings;
+use super::file::RecoveryTable;
 use crate::args::{BackupArgs, RetentionArgs};
 use crate::connection;
 use crate::failure::Failure;
@@ -28,6 +31,7 @@ impl Settings {
         self.show_backup(&mut shown)?;
         self.show_retention(&mut shown)?;
         self.show_service(&mut shown)?;
+        self.show_recovery(&mut shown)?;
         self.show_alerts(&mut shown)?;
         self.show_sources(&mut shown)?;
         self.show_checks(&mut shown)?;
@@ -180,6 +184,34 @@ impl Settings {
                 value,
                 origin: self.origin("", is_in_file),
             });
+        }
+        Ok(())
+    }
+
+    fn show_recovery(&self, shown: &mut Vec<Shown>) -> Result<(), Failure> {
+        let sources = &self.file.content.sources;
+        let own = sources.iter().filter(|(_, source)| source.recovery != RecoveryTable::default());
+        let own = own.map(|(name, source)| (Some(name.as_str()), &source.recovery));
+        for (source, table) in [(None, &self.file.content.recovery)].into_iter().chain(own) {
+            let recovery = self.recovery(source)?;
+            let at = source.map(|source| format!("sources.{source}.")).unwrap_or_default();
+            let hours = |ms: u64| (ms / 3_600_000).to_string();
+            let command = |hook: &Option<Hook>| {
+                hook.as_ref().map_or_else(|| "none".to_owned(), |hook| hook.command.join(" "))
+            };
+            let health = recovery.health.as_ref().map_or("none", HealthCheck::place).to_owned();
+            let values = [
+                ("rto_hours", hours(recovery.objectives.rto_ms), table.rto_hours.is_some()),
+                ("rpo_hours", hours(recovery.objectives.rpo_ms), table.rpo_hours.is_some()),
+                ("stop_services", command(&recovery.stop), table.stop_services.is_some()),
+                ("start_services", command(&recovery.start), table.start_services.is_some()),
+                ("health_url", health, table.health_url.is_some()),
+                ("contacts", recovery.contacts.join(", "), !table.contacts.is_empty()),
+            ];
+            for (name, value, is_in_file) in values {
+                let origin = self.origin("", is_in_file);
+                shown.push(Shown { name: format!("{at}recovery.{name}"), value, origin });
+            }
         }
         Ok(())
     }

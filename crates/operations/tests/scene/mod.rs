@@ -115,6 +115,7 @@ impl Scene {
             tables: Vec::new(),
             jobs: 2,
             checks: None,
+            suffix: None,
         };
         change(&mut request);
         Self::context_with(self.cluster.sandbox().tools(), |context| {

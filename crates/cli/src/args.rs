@@ -9,6 +9,7 @@
 )]
 
 mod alert;
+mod check;
 mod cluster;
 mod examples;
 mod journal;
@@ -28,6 +29,8 @@ pub(crate) use recover::{DatabaseRecoveryArgs, DrillArgs, RecoverCommand, Recove
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
+
+pub(crate) use check::CheckArgs;
 
 pub(crate) use alert::{AlertCommand, AlertTestArgs};
 pub(crate) use journal::{JournalCommand, JournalShowArgs};
@@ -127,6 +130,9 @@ pub(crate) enum Command {
     /// Restore a backup into a database, or a cluster into a data directory.
     #[command(after_help = examples::RESTORE)]
     Restore(RestoreArgs),
+    /// Check a live database: keys, sequences, indexes, and the rules of its business that the settings name.
+    #[command(after_help = examples::CHECK)]
+    Check(CheckArgs),
     /// Write a backup as plain SQL or as an archive for pg_restore.
     #[command(after_help = examples::EXPORT)]
     Export(ExportArgs),
@@ -263,6 +269,7 @@ pub(crate) struct VerifyArgs {
 
 /// `restore`.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RestoreArgs {
     /// The backup.
     #[arg(value_name = "ID|latest", value_parser = parse_backup)]
@@ -289,6 +296,9 @@ pub(crate) struct RestoreArgs {
     /// Load over N connections, or write with N threads, at the same time [default: the number of processors, at most 4].
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<u64>,
+    /// Do not run the checks in what was restored.
+    #[arg(long, conflicts_with = "data_dir")]
+    pub(crate) no_checks: bool,
     #[command(flatten)]
     pub(crate) cluster: ClusterRestoreArgs,
 }

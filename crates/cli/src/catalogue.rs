@@ -208,6 +208,11 @@ codes! {
     TargetExists = "target.exists", Failed, "Leave out --create, name another database, or add --clean to replace it.";
     TargetMissing = "target.missing", Failed, "Add --create to create the database.";
     TargetNotEmpty = "target.not_empty", Failed, "Name an empty database, or add --clean to replace what is in it.";
+    CheckFailed = "check.failed", Failed,
+        "Run `chronavault check` on the database to see the rows that are concerned, and find out what put them there.";
+    ChecksFailed = "checks.failed", Failed,
+        "Nothing was replaced. Choose an earlier backup, or restore into a new database with --create and look at it; --no-checks replaces without asking.";
+    CheckUnknown = "check.unknown", Usage, "Run `chronavault config show` to see the checks of the settings.";
     TargetFailed = "target.failed", Failed, "Read what the server says, correct it, and restore again.";
     RolesMissing = "roles.missing", Failed,
         "Create the roles that are named, or add --create-roles to create them without passwords.";
@@ -226,7 +231,7 @@ codes! {
         "Read what is wrong with each, and run `chronavault verify --all`; --backup ID takes one that you choose.";
     RecoverSite = "recover.site", Failed, "Correct what failed, or the table `recovery` of chronavault.toml.";
     RecoverChecks = "recover.checks", Failed,
-        "Look at the restored database, which is kept; --backup ID in a new recovery takes another backup.";
+        "Look at the restored database, which is kept; --despite-checks goes on all the same, --backup ID in a new recovery takes another backup.";
     RecoverChanged = "recover.changed", Failed,
         "Find out what happened to it. A new recovery begins without --resume.";
     RecoverNothingBehind = "recover.nothing_behind", Failed, "Drop or rename the restored database by hand if it has to go.";

@@ -4,6 +4,7 @@
 mod alert;
 mod backup;
 mod backup_cluster;
+mod check;
 mod completions;
 mod config;
 mod delete;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Show(args) => show::run(&args, session),
         Command::Verify(args) => verify::run(&args, session),
         Command::Restore(args) => restore::run(&args, session),
+        Command::Check(args) => check::run(&args, session),
         Command::Export(args) => export::run(&args, session),
         Command::Prune(args) => prune::run(&args, session),
         Command::Keys(command) => keys::run(&command, session),

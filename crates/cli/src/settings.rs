@@ -4,6 +4,7 @@
 //! from. Values that may hold a secret are never part of an error.
 
 mod alerts;
+mod checks;
 mod file;
 mod recovery;
 mod retention;
@@ -16,6 +17,8 @@ mod tests;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use model::Check;
 
 pub(crate) use file::SettingsFile;
 pub(crate) use recovery::RecoverySettings;
@@ -85,6 +88,8 @@ pub(crate) struct BackupSettings {
     pub(crate) large_table_bytes: u64,
     /// How long to wait for a lock.
     pub(crate) lock_timeout: Duration,
+    /// The checks that have to hold in what is restored to prove it.
+    pub(crate) checks: Vec<Check>,
 }
 
 impl Default for BackupSettings {
@@ -97,6 +102,7 @@ impl Default for BackupSettings {
             jobs: default_jobs(),
             large_table_bytes: LARGE_TABLE_MB * 1_000_000,
             lock_timeout: Duration::from_secs(LOCK_TIMEOUT_SECONDS),
+            checks: Vec::new(),
         }
     }
 }
@@ -163,6 +169,7 @@ impl Settings {
             jobs: self.jobs(flags.jobs)?,
             large_table_bytes: large * 1_000_000,
             lock_timeout: Duration::from_secs(timeout),
+            checks: self.checks()?,
         })
     }
 

@@ -82,6 +82,18 @@ words! {
 }
 
 words! {
+    /// How bad it is when a check does not hold.
+    CheckSeverity {
+        /// The database cannot be used as it is.
+        Critical = "critical",
+        /// A person should look at it.
+        Warning = "warning",
+        /// Good to know.
+        Note = "note",
+    } "critical, warning, note"
+}
+
+words! {
     /// What the journal speaks of.
     Operation {
         /// The repository was created.
@@ -110,6 +122,8 @@ words! {
         KeysEscrow = "keys-escrow",
         /// WAL was received.
         WalReceive = "wal-receive",
+        /// The checks of a database were run.
+        Check = "check",
         /// A recovery, from damage to a database or cluster that is back.
         Recover = "recover",
         /// A rehearsed recovery.
@@ -118,7 +132,7 @@ words! {
         Schedule = "schedule",
         /// Somebody was alerted.
         Alert = "alert",
-    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, keys-escrow, wal-receive, recover, drill, schedule, alert"
+    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, keys-escrow, wal-receive, check, recover, drill, schedule, alert"
 }
 
 words! {

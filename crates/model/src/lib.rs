@@ -4,6 +4,7 @@
 //! environment, no randomness and no async; `now` and random bits are arguments.
 
 mod backup_id;
+mod check;
 mod cluster_id;
 mod cluster_path;
 mod filters;
@@ -26,6 +27,7 @@ mod timeline_history;
 mod wal_name;
 
 pub use backup_id::{BackupId, ParseBackupIdError};
+pub use check::{Answered, Check, Comparison, Expectation, ParseExpectationError};
 pub use cluster_id::{ParseIdError, SystemId, TimelineId};
 pub use cluster_path::{ClusterPath, ParseClusterPathError};
 pub use filters::Filters;
@@ -33,7 +35,9 @@ pub use forecast::{
     FORECAST_DAYS, FORECAST_HORIZON, FORECAST_LEAST_POINTS, FORECAST_LEAST_SPAN, Forecast, forecast, trend,
 };
 pub use inventory::{Class, Difference, Inventory, Item};
-pub use kind::{Kind, Level, Operation, Outcome, ParseWordError, RecoveryStep, RunOutcome, Scenario};
+pub use kind::{
+    CheckSeverity, Kind, Level, Operation, Outcome, ParseWordError, RecoveryStep, RunOutcome, Scenario,
+};
 pub use lsn::{Lsn, ParseLsnError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
 pub use recovery_id::{ParseRecoveryIdError, RecoveryId};

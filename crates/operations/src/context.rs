@@ -123,6 +123,8 @@ pub enum Phase {
     Amcheck,
     /// Counting the rows of every table.
     Counts,
+    /// Running checks.
+    Checks,
 }
 
 impl fmt::Display for Phase {
@@ -150,6 +152,7 @@ impl fmt::Display for Phase {
             Self::Replay => "replaying WAL",
             Self::Amcheck => "comparing indexes with their tables",
             Self::Counts => "counting the rows of every table",
+            Self::Checks => "running checks",
         })
     }
 }

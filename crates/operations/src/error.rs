@@ -14,7 +14,7 @@ use postgres::{FilterError, SnapshotError, ToolsError};
 
 use postgres::{AmcheckError, RestoredError, Unusable};
 
-use crate::{DirectoryError, ReceiveError, RecoverError, Unreachable, WalError};
+use crate::{DirectoryError, Problem, ReceiveError, RecoverError, Unreachable, WalError};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +159,14 @@ pub enum Error {
         /// The first object found.
         object: String,
     },
+    /// What was restored must not replace what is there, since critical checks do not hold in it.
+    #[error("database {database} was not replaced, since what was restored does not hold: {}", problems_in_words(.problems))]
+    ChecksFailed {
+        /// The database.
+        database: String,
+        /// What does not hold.
+        problems: Vec<Problem>,
+    },
     /// The target server lacks roles that the backup names.
     #[error("the target server has no role {}", join(.roles))]
     RolesMissing {
@@ -214,6 +222,10 @@ impl Error {
 
 fn findings(findings: &[Finding]) -> String {
     findings.iter().map(|found| format!("{}: {}", found.object, found.message)).collect::<Vec<_>>().join("; ")
+}
+
+fn problems_in_words(problems: &[Problem]) -> String {
+    problems.iter().map(|it| format!("{}: {}", it.object, it.message)).collect::<Vec<_>>().join("; ")
 }
 
 fn join(names: &BTreeSet<String>) -> String {

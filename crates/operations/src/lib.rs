@@ -5,6 +5,7 @@
 //! written to a disk outside a sandbox.
 
 mod backup;
+mod checks;
 mod context;
 mod crew;
 mod doctor;
@@ -25,6 +26,7 @@ mod wal;
 mod warning;
 
 pub use backup::{BackupReport, BackupRequest, SizeLimit, backup};
+pub use checks::{BUILT_IN_CHECKS, CheckKind, CheckReport, CheckRequest, CheckResult, run_checks};
 pub use context::{Context, Event, Observer, Phase, Unobserved};
 pub use doctor::{Examination, examine};
 pub use error::Error;
@@ -38,9 +40,9 @@ pub use postgres;
 pub use problem::Problem;
 pub use receive::{Origin, ReceiveError, ReceiveEvent, ReceiveReport, ReceiveRequest, receive_wal};
 pub use recover::{
-    BareSite, DatabaseDrill, DatabaseRecovery, Databases, Found, Objectives, PlanRequest, RecoverError,
-    RecoveryDirectory, RecoveryRecord, RecoveryState, Site, Skipped, StepRecord, StepState, drill_database,
-    markdown, plan_database, plan_database_drill, recover_database, roll_back_database,
+    BareSite, DatabaseChecks, DatabaseDrill, DatabaseRecovery, Databases, Found, Objectives, PlanRequest,
+    RecoverError, RecoveryDirectory, RecoveryRecord, RecoveryState, Site, Skipped, StepRecord, StepState,
+    drill_database, markdown, plan_database, plan_database_drill, recover_database, roll_back_database,
 };
 pub use restore::{RestoreReport, RestoreRequest, restore};
 pub use verify::{VerifyReport, VerifyRequest, compare, verify};

@@ -3,7 +3,7 @@
 
 use std::io::{BufReader, Read};
 
-use model::{BackupId, Inventory, QualifiedName};
+use model::{BackupId, Check, Inventory, QualifiedName};
 use postgres::archive::Toc;
 use postgres::load::{DatabaseProperties, RoleRecord};
 use repository::{BackupReader, LogicalRecord, Repository, StreamKind, StreamReader};
@@ -48,6 +48,13 @@ impl Opened {
             what: "the inventory",
             message: error.to_string(),
         })
+    }
+
+    /// Those of the checks of a site that can hold in what is restored: those for its source, and none in a part of a database.
+    pub(crate) fn checks(&self, checks: &[Check]) -> Vec<Check> {
+        let source = &self.reader.manifest().source;
+        let is_whole = self.record.filters.is_empty();
+        checks.iter().filter(|check| is_whole && check.is_for(source)).cloned().collect()
     }
 
     /// The row streams: their names and tables.

@@ -18,12 +18,11 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use model::{RecoveryId, RecoveryStep, Scenario};
-use postgres::ConnectOptions;
 use repository::Repository;
 
-use crate::{Context, Error, Problem};
+use crate::{Context, Error};
 
-pub use database::{DatabaseRecovery, recover_database, roll_back_database};
+pub use database::{DatabaseChecks, DatabaseRecovery, recover_database, roll_back_database};
 pub use directory::RecoveryDirectory;
 pub use drill::{DatabaseDrill, drill_database, plan_database_drill};
 pub use record::{
@@ -41,12 +40,6 @@ pub trait Site: Sync {
     /// # Errors
     /// With the reason, which holds no secret.
     fn act(&self, step: RecoveryStep) -> Result<String, String>;
-
-    /// Runs the site's own checks against a restored database: how many hold, and what the others found.
-    ///
-    /// # Errors
-    /// When they cannot be run.
-    fn check(&self, database: &ConnectOptions, context: &Context<'_>) -> Result<(u64, Vec<Problem>), Error>;
 }
 
 /// A site with nothing besides databases.
@@ -60,10 +53,6 @@ impl Site for BareSite {
 
     fn act(&self, _: RecoveryStep) -> Result<String, String> {
         Ok(String::new())
-    }
-
-    fn check(&self, _: &ConnectOptions, _: &Context<'_>) -> Result<(u64, Vec<Problem>), Error> {
-        Ok((0, Vec::new()))
     }
 }
 

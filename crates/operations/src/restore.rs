@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use model::BackupId;
+use model::{BackupId, Check, CheckSeverity};
 use postgres::load::{
     Apply, Existing, LeftOut, LoadOptions, NewDatabase, Selection, create_roles, database_exists,
     first_object, maintenance_client, missing_roles, roles_needed,
@@ -17,7 +17,7 @@ use repository::Repository;
 use crate::context::elapsed;
 use crate::loading::Loading;
 use crate::opened::Opened;
-use crate::{Context, Error, Phase, Warning};
+use crate::{CheckReport, CheckRequest, Context, Error, Phase, Warning, run_checks};
 
 /// Where to restore to, and what.
 #[derive(Debug, Clone)]
@@ -34,6 +34,9 @@ pub struct RestoreRequest {
     pub tables: Vec<String>,
     /// Connections that load at the same time.
     pub jobs: usize,
+    /// Check what was restored: with what holds for every database, and with those of these that are for the source. Not for chosen
+    /// tables, and the site's own not for a filtered backup, since they are about a whole database.
+    pub checks: Option<Vec<Check>>,
     /// The end of the temporary name of a new database, for who has to find one that a killed restore left; random when nothing.
     pub suffix: Option<[u8; 4]>,
 }
@@ -53,12 +56,17 @@ pub struct RestoreReport {
     pub rows: u64,
     /// What was not restored, and why.
     pub left_out: Vec<LeftOut>,
+    /// What came of the checks, if they were run.
+    pub checks: Option<CheckReport>,
     /// What needs a person.
     pub warnings: Vec<Warning>,
 }
 
 /// Restores a backup. When this fails, a database that it was making is gone again, and one that it was to replace is as
 /// it was; an empty database that it was filling may be partly filled.
+///
+/// Where a critical check does not hold, no database is replaced ([`Error::ChecksFailed`]); what takes the place of nothing stays, with a
+/// warning.
 pub fn restore(
     repository: &Repository,
     id: &BackupId,
@@ -68,8 +76,14 @@ pub fn restore(
     let started_at = context.now();
     context.phase(Phase::Preflight);
     let backup = Opened::open(repository, id)?;
-    let mut restore =
-        Restore { backup: &backup, request, context, warnings: Vec::new(), left_out: Vec::new() };
+    let mut restore = Restore {
+        backup: &backup,
+        request,
+        context,
+        checks: None,
+        warnings: Vec::new(),
+        left_out: Vec::new(),
+    };
     if let Some(warning) = Warning::if_filtered(id, &backup.record.filters) {
         restore.warn(warning);
     }
@@ -79,7 +93,7 @@ pub fn restore(
         restore.fill_existing_database()?
     };
     let (tables, rows) = counts(&backup, selection.as_ref());
-    let Restore { warnings, mut left_out, .. } = restore;
+    let Restore { checks, warnings, mut left_out, .. } = restore;
     left_out.extend(selection.into_iter().flat_map(|selection| selection.left_out));
     let target = request.target.describe();
     Ok(RestoreReport {
@@ -89,6 +103,7 @@ pub fn restore(
         tables,
         rows,
         left_out,
+        checks,
         warnings,
     })
 }
@@ -97,6 +112,7 @@ struct Restore<'a> {
     backup: &'a Opened,
     request: &'a RestoreRequest,
     context: &'a Context<'a>,
+    checks: Option<CheckReport>,
     warnings: Vec<Warning>,
     left_out: Vec<LeftOut>,
 }
@@ -114,8 +130,11 @@ impl Restore<'_> {
         self.prepare_roles(&mut client, selection.as_ref(), true)?;
         let properties = self.backup.properties.clone();
         let suffix = self.request.suffix.unwrap_or_else(|| self.context.random_bytes());
-        let database = NewDatabase::create(target, properties, Apply::default(), suffix)?;
+        let mut database = NewDatabase::create(target, properties, Apply::default(), suffix)?;
         self.load(database.options(), client.server_major(), selection.as_ref())?;
+        // With its settings: checks find tables as everybody will.
+        self.left_out.extend(database.configure()?);
+        self.check(database.options(), exists)?;
         self.context.phase(Phase::Finish);
         self.left_out.extend(database.finish(target.database(), self.request.clean)?);
         Ok(selection)
@@ -142,7 +161,27 @@ impl Restore<'_> {
         let major = client.server_major();
         drop(client);
         self.load(target, major, selection.as_ref())?;
+        self.check(target, false)?;
         Ok(selection)
+    }
+
+    /// Runs the checks in what was restored. What `replaces` something must not do so with a critical one that does not hold.
+    fn check(&mut self, database: &ConnectOptions, replaces: bool) -> Result<(), Error> {
+        let Some(checks) = &self.request.checks else { return Ok(()) };
+        if !self.request.tables.is_empty() {
+            return Ok(());
+        }
+        let checks = self.backup.checks(checks);
+        let report = run_checks(database, CheckRequest::all(&checks), self.context)?;
+        if replaces && report.failed(CheckSeverity::Critical).next().is_some() {
+            let database = self.request.target.database().to_owned();
+            return Err(Error::ChecksFailed { database, problems: report.problems() });
+        }
+        for warning in report.warnings(&[CheckSeverity::Critical, CheckSeverity::Warning]) {
+            self.warn(warning);
+        }
+        self.checks = Some(report);
+        Ok(())
     }
 
     fn select(&self, existing: impl FnOnce() -> Existing) -> Result<Option<Selection>, Error> {

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{BackupId, Kind, Level, Outcome};
+use model::{BackupId, Check, Kind, Level, Outcome};
 use postgres::ConnectOptions;
 use repository::{MANIFEST_VERSION, Manifest, ProblemKind, ProblemRecord, Proof, Repository};
 
@@ -48,11 +48,14 @@ pub struct VerifyReport {
 
 /// How far to verify, and with what.
 #[derive(Debug, Clone, Copy)]
-pub struct VerifyRequest {
+pub struct VerifyRequest<'a> {
     /// The level to reach.
     pub level: Level,
     /// Connections and threads at the same time.
     pub jobs: usize,
+    /// The checks of the site: at the level `restore`, those for the source run in what was restored from a logical backup of a whole
+    /// database. A critical one that does not hold is a problem of the backup, another one a warning.
+    pub checks: &'a [Check],
 }
 
 /// Verifies a backup and records the result as a proof.
@@ -61,11 +64,11 @@ pub struct VerifyRequest {
 pub fn verify(
     repository: &Repository,
     id: &BackupId,
-    request: VerifyRequest,
+    request: VerifyRequest<'_>,
     context: &Context<'_>,
 ) -> Result<VerifyReport, Error> {
     let started_at = context.now();
-    let mut verification = Verification::new(repository, id, request.jobs, context);
+    let mut verification = Verification::new(repository, id, request, context);
     verification.objects()?;
     if verification.is_sound() && request.level >= Level::Contents {
         match request.level {
@@ -90,20 +93,25 @@ pub fn compare(
     Ok(compared.problems)
 }
 
-type Check =
+type StoredCheck =
     fn(&Repository, &BackupId, repository::OnProgress<'_>) -> Result<repository::Findings, repository::Error>;
 
 /// A verification under way.
 struct Verification<'a> {
     repository: &'a Repository,
-    jobs: usize,
+    request: VerifyRequest<'a>,
     context: &'a Context<'a>,
     report: VerifyReport,
     server_version: u32,
 }
 
 impl<'a> Verification<'a> {
-    fn new(repository: &'a Repository, id: &BackupId, jobs: usize, context: &'a Context<'a>) -> Self {
+    fn new(
+        repository: &'a Repository,
+        id: &BackupId,
+        request: VerifyRequest<'a>,
+        context: &'a Context<'a>,
+    ) -> Self {
         let report = VerifyReport {
             id: id.clone(),
             kind: None,
@@ -116,7 +124,7 @@ impl<'a> Verification<'a> {
             problems: Vec::new(),
             unreached: None,
         };
-        Self { repository, jobs, context, report, server_version: 0 }
+        Self { repository, request, context, report, server_version: 0 }
     }
 
     fn is_sound(&self) -> bool {
@@ -145,7 +153,7 @@ impl<'a> Verification<'a> {
     }
 
     /// Runs a check of what is stored.
-    fn check(&mut self, phase: Phase, check: Check) -> Result<(), Error> {
+    fn check(&mut self, phase: Phase, check: StoredCheck) -> Result<(), Error> {
         let context = self.context;
         context.phase(phase);
         let progress = |checked: repository::Progress| {
@@ -161,10 +169,10 @@ impl<'a> Verification<'a> {
     fn restore(&mut self) -> Result<(), Error> {
         let restored = match self.report.kind {
             Some(Kind::Physical) => {
-                rehearse_cluster(self.repository, &self.report.id, self.jobs, self.context)
+                rehearse_cluster(self.repository, &self.report.id, self.request.jobs, self.context)
             }
             _ => Opened::open(self.repository, &self.report.id)
-                .and_then(|backup| restored::rehearse(self.repository, &backup, self.jobs, self.context)),
+                .and_then(|backup| restored::rehearse(self.repository, &backup, self.request, self.context)),
         };
         match restored {
             Ok(Rehearsal::Done { compared, restore, server_version }) => {

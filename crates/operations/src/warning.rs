@@ -100,6 +100,13 @@ pub enum Warning {
         /// Why not.
         message: String,
     },
+    /// A check does not hold in what was restored.
+    CheckFailed {
+        /// The check.
+        check: String,
+        /// What was found.
+        message: String,
+    },
     /// A role that the backup refers to was made without a password.
     RoleCreated {
         /// The role.
@@ -132,6 +139,7 @@ impl Warning {
             Self::WalGap { .. } => "wal_gap",
             Self::Slot { .. } => "slot",
             Self::SlotNotWatched { .. } => "slot_not_watched",
+            Self::CheckFailed { .. } => "check_failed",
             Self::RoleCreated { .. } => "role_created",
         }
     }
@@ -195,6 +203,7 @@ impl fmt::Display for Warning {
             Self::SlotNotWatched { slot, message } => {
                 write!(f, "nobody can say how the replication slot {slot} fares: {message}")
             }
+            Self::CheckFailed { check, message } => write!(f, "the check {check:?} does not hold: {message}"),
             Self::RoleCreated { role } => write!(f, "role {role:?} was created without a password"),
         }
     }

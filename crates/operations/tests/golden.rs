@@ -41,7 +41,7 @@ fn a_repository_of_format_1_still_restores() {
     assert_eq!(ids.len(), 2);
     // Newest first.
     for (id, expected) in ids.iter().zip([40_123, 40_023]) {
-        let request = VerifyRequest { level: Level::Restore, jobs: 2 };
+        let request = VerifyRequest { level: Level::Restore, jobs: 2, checks: &[] };
         let verified = Scene::context(|context| operations::verify(&repository, id, request, context))
             .unwrap_or_else(|error| panic!("{}", chain(&error)));
         assert_eq!((verified.outcome, verified.problems, verified.rows), (Outcome::Proven, vec![], expected));

@@ -108,7 +108,7 @@ impl Listener {
     }
 
     fn verify(&self, scene: &Scene, id: &BackupId) -> VerifyReport {
-        let request = VerifyRequest { level: Level::Restore, jobs: 2 };
+        let request = VerifyRequest { level: Level::Restore, jobs: 2, checks: &[] };
         self.listening(|context| operations::verify(&scene.repository, id, request, context))
             .unwrap_or_else(|error| panic!("{}", chain(&error)))
     }

@@ -15,6 +15,7 @@ mod copy_out;
 mod error;
 mod replication;
 mod row;
+mod sampled;
 mod startup;
 mod stream;
 mod tls;
@@ -35,6 +36,7 @@ pub use replication::{
     StandbyStatus, SystemIdentity, WalEvent, WalStream,
 };
 pub use row::Row;
+pub use sampled::{Sample, SampleLimits};
 
 use crate::conninfo::ConnectOptions;
 use connect::Endpoint;

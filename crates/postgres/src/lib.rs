@@ -23,17 +23,19 @@ mod password;
 mod preflight;
 mod process;
 mod sandbox;
+mod sequence_feed;
 mod session;
 mod slot_health;
 mod snapshot;
 mod table;
 mod tools;
+mod unfinished;
 
 pub use base_backup::{BaseBackup, BaseBackupOptions, Checkpoint};
 pub use client::{
     Canceller, Client, CopyError, CopyIn, Error, ErrorKind, NextTimeline, ReplicationClient,
-    ReplicationError, Row, RowSink, ServerError, SlotLifetime, SlotName, SlotNameError, SlotState,
-    StandbyStatus, SystemIdentity, TransactionStatus, WalEvent, WalStream,
+    ReplicationError, Row, RowSink, Sample, SampleLimits, ServerError, SlotLifetime, SlotName, SlotNameError,
+    SlotState, StandbyStatus, SystemIdentity, TransactionStatus, WalEvent, WalStream,
 };
 pub use cluster::{
     Again, ClusterError, ClusterFile, ClusterSink, ClusterSource, ClusterStart, ClusterStop, EarlierBackup,
@@ -64,8 +66,10 @@ pub use sandbox::{
     Locale, LocaleProvider, RecoveryRequest, RestoredCluster, RestoredDirectory, RestoredError, Sandbox,
     SandboxError, SandboxOptions, TlsServer,
 };
+pub use sequence_feed::{SequenceBehind, sequences_behind};
 pub use session::{SessionError, apply_session_settings, give_child_settings};
 pub use slot_health::{SlotHealth, SlotProblem, SlotWal};
 pub use snapshot::{Blocker, Snapshot, SnapshotError, SnapshotOptions};
 pub use table::{PageRange, RANGE_BYTES, Rows, Spelling, Table, TableKind, list_tables};
 pub use tools::{Programs, Tools, ToolsError};
+pub use unfinished::{Unfinished, constraints_not_valid, invalid_indexes};

@@ -32,7 +32,9 @@ pub use properties::{Apply, DatabaseProperties, DatabaseSetting, Privilege, Secu
 pub use restore::{LoadOptions, Loader};
 pub use roles::{Membership, RoleRecord, create_roles, missing_roles, read_roles, roles_needed};
 pub use selection::{LeftOut, Selection};
-pub use switch::{accepts_connections, allow_connections, database_name, database_oid, switch_databases};
+pub use switch::{
+    accepts_connections, allow_connections, database_name, database_oid, end_statements, switch_databases,
+};
 
 use crate::archive::ArchiveError;
 use crate::client::Error;

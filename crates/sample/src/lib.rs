@@ -12,7 +12,9 @@ pub mod bench;
 mod error;
 pub mod extension;
 mod ledger;
+mod rules;
 mod script;
 
 pub use error::SampleError;
 pub use ledger::{LedgerOptions, LedgerSummary, grow, load};
+pub use rules::{RULES, Rule};

@@ -81,6 +81,17 @@ Examples:
 After a restore with --data-dir, start the server: it replays WAL up to the target, which it fetches with \
 `chronavault wal fetch`, and then removes the settings that say so.";
 
+pub(super) const CHECK: &str = "\
+Examples:
+  chronavault check
+  chronavault check --source books --json
+  chronavault check --source books --database postgres://alice@db.example/books_again
+  chronavault check --only sequences --only 'debits equal credits'
+
+Built in are foreign keys, sequences, invalid indexes and constraints not valid; the rest comes from [[checks]] in \
+chronavault.toml (docs/checks.md). Every query runs in a read-only transaction with a time limit. Exit status: 0 everything \
+holds; 1 a critical check does not; 4 another one does not.";
+
 pub(super) const RECOVER: &str = "\
 Examples:
   chronavault recover corruption --source books --dry-run

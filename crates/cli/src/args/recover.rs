@@ -42,6 +42,7 @@ pub(crate) struct PointInTimeArgs {
 
 /// How a database is recovered.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct DatabaseRecoveryArgs {
     /// The source whose backups are used, and whose database is recovered.
     #[arg(long, value_name = "NAME")]
@@ -62,6 +63,9 @@ pub(crate) struct DatabaseRecoveryArgs {
     /// Load over N connections at the same time [default: the number of processors, at most 4].
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<u64>,
+    /// Go on although some checks do not hold (`chronavault check`). That every row is as it was backed up is demanded in any case.
+    #[arg(long)]
+    pub(crate) despite_checks: bool,
     /// Say what would be done, in which steps, and how long each is expected to take; change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,

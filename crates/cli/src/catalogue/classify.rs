@@ -347,6 +347,7 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::TargetExists { .. } => Code::TargetExists,
         Error::TargetMissing { .. } => Code::TargetMissing,
         Error::TargetNotEmpty { .. } => Code::TargetNotEmpty,
+        Error::ChecksFailed { .. } => Code::ChecksFailed,
         Error::RolesMissing { .. } => Code::RolesMissing,
         Error::Json { .. } => Code::Internal,
         Error::Wal(error) => of_wal(error),

@@ -51,6 +51,9 @@ impl From<&Warning> for Notice {
                 "Find out why WAL is not archived fast enough, raise max_slot_wal_keep_size, or drop a slot that nobody needs."
             }
             Warning::SlotNotWatched { .. } => "Let the role connect to a database of the cluster as well.",
+            Warning::CheckFailed { .. } => {
+                "Run `chronavault check` on the database to see the rows that are concerned, and find out what put them there."
+            }
             Warning::RoleCreated { .. } => "Set a password for it if it is to log in: ALTER ROLE … PASSWORD.",
         };
         let message = match warning {
@@ -79,6 +82,7 @@ pub(crate) fn needs_person(warning: &Warning) -> bool {
         | Warning::BadPages { .. }
         | Warning::WalGap { .. }
         | Warning::Slot { .. }
+        | Warning::CheckFailed { .. }
         | Warning::ParentUnreadable { .. } => true,
         Warning::RolesWithoutPasswords
         | Warning::Filtered { .. }
@@ -100,10 +104,10 @@ impl From<&Failure> for Notice {
 }
 
 /// A connection string on the command line has a password in it.
-pub(crate) fn password_on_command_line() -> Notice {
+pub(crate) fn password_on_command_line(flag: &str) -> Notice {
     Notice {
         code: "password.visible".to_owned(),
-        message: "the password in --to can be read by everyone who can list processes".to_owned(),
+        message: format!("the password in {flag} can be read by everyone who can list processes"),
         hint: "Use PGPASSFILE, PGPASSWORD or a service file, and change this password.".to_owned(),
     }
 }

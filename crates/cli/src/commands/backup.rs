@@ -72,7 +72,7 @@ pub(super) fn verify_and_answer(
     let Stored { report, words, noted } = stored;
     noted.note(|facts| note(facts, report));
     let verified = settings.verification.then(|| {
-        let request = VerifyRequest { level: Level::Restore, jobs: settings.jobs };
+        let request = VerifyRequest { level: Level::Restore, jobs: settings.jobs, checks: &settings.checks };
         let verified = operations::verify(repository, &report.manifest.id, request, &surroundings.context());
         verified.map_err(|error| surroundings.failure(error))
     });

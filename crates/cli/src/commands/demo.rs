@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{ByteSize, Filters, Level, Outcome};
+use model::{ByteSize, Check, Filters, Level, Outcome};
 use operations::postgres::{Client, ConnectOptions, OLDEST_MAJOR, Sandbox, SandboxOptions, Tools};
 use operations::{BackupReport, BackupRequest, RestoreRequest, VerifyRequest};
 use repository::Repository;
@@ -101,7 +101,7 @@ impl Story {
             .map_err(|error| Failure::because(Code::ToolsMissing, &error))?;
         let cluster = Sandbox::start(&tools, &SandboxOptions::new(parent))?;
         let database = cluster.options("postgres");
-        let backup = BackupSettings::default();
+        let backup = BackupSettings { checks: rules()?, ..BackupSettings::default() };
         let mut story =
             Self { screen, surroundings, directory, cluster: Some(cluster), database, backup, steps: vec![] };
         let version = connect(&story.database)?.server_version();
@@ -175,7 +175,8 @@ impl Story {
     fn prove(&mut self, repository: &Repository, backup: &BackupReport) -> Result<(), Failure> {
         let began = Instant::now();
         let id = &backup.manifest.id;
-        let request = VerifyRequest { level: Level::Restore, jobs: self.backup.jobs };
+        let request =
+            VerifyRequest { level: Level::Restore, jobs: self.backup.jobs, checks: &self.backup.checks };
         let report = operations::verify(repository, id, request, &self.surroundings.context())
             .map_err(|error| self.surroundings.failure(error))?;
         if let Some(failure) = verify::failure(&report) {
@@ -206,12 +207,24 @@ impl Story {
             create_roles: false,
             tables: Vec::new(),
             jobs: self.backup.jobs,
+            checks: Some(self.backup.checks.clone()),
             suffix: None,
         };
         let context = self.surroundings.context();
         let report = operations::restore(repository, &backup.manifest.id, &request, &context)
             .map_err(|error| self.surroundings.failure(error))?;
-        self.tell("restore it", amount(report.tables, report.rows), began);
+        let checks = report.checks.unwrap_or_default();
+        if let Some(problem) = checks.problems().first() {
+            let message = format!(
+                "in the restored database, the {} does not hold: {}",
+                problem.object, problem.message
+            );
+            return Err(Failure::new(Code::CheckFailed, message));
+        }
+        let held = checks.results.iter().filter(|result| result.passed).count() as u64;
+        let detail =
+            format!("{}; {} hold", amount(report.tables, report.rows), wording::count(held, "check"));
+        self.tell("restore it", detail, began);
         Ok(())
     }
 
@@ -273,6 +286,22 @@ impl Story {
         };
         Answer::new(text, &body)
     }
+}
+
+/// The rules of the ledger.
+fn rules() -> Result<Vec<Check>, Failure> {
+    let wrong = |error: &dyn std::error::Error| Failure::new(Code::Internal, error.to_string());
+    let check = |rule: &sample::Rule| {
+        Ok(Check {
+            name: rule.name.to_owned(),
+            query: rule.query.to_owned(),
+            expectation: rule.expect.parse().map_err(|error| wrong(&error))?,
+            severity: rule.severity.parse().map_err(|error| wrong(&error))?,
+            sources: vec![SOURCE.to_owned()],
+            limit: Check::LIMIT,
+        })
+    };
+    sample::RULES.iter().map(check).collect()
 }
 
 fn connect(options: &ConnectOptions) -> Result<Client, Failure> {

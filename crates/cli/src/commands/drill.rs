@@ -1,9 +1,8 @@
 //! `drill`: a recovery rehearsed in a sandbox, timed against RTO and RPO.
 
 use model::Scenario;
-use operations::{DatabaseDrill, PlanRequest, RecoveryDirectory};
+use operations::{DatabaseChecks, DatabaseDrill, PlanRequest, RecoveryDirectory};
 
-use super::recover::site::SettingsSite;
 use super::recover::{Body, answer, plan_words};
 use crate::actor;
 use crate::args::DrillArgs;
@@ -26,14 +25,13 @@ pub(super) fn run(args: &DrillArgs, session: Session) -> Result<Answer, Failure>
     let repository = opening::repository(&settings)?;
     let surroundings = Surroundings::new(screen, &settings)?;
     let objectives = recovery.objectives;
-    let cancel = surroundings.reporter.cancel();
-    let site = SettingsSite::new(&settings, recovery, &source, args.scenario, cancel);
+    let checks = DatabaseChecks { checks: settings.checks_of(&source)?, despite: false };
     if args.scenario != Scenario::Corruption {
         let message = format!("the scenario {} cannot be rehearsed yet", args.scenario);
         return Err(Failure::new(Code::Usage, message));
     }
     let drill =
-        DatabaseDrill { source, at: None, level: args.level, jobs: settings.jobs(args.jobs)?, site: &site };
+        DatabaseDrill { source, at: None, level: args.level, jobs: settings.jobs(args.jobs)?, checks };
     let plan =
         PlanRequest { scenario: args.scenario, asked_by: actor::name(), objectives, directory: &directory };
     let context = surroundings.context();

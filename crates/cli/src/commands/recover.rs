@@ -3,7 +3,7 @@
 mod body;
 mod database;
 mod list;
-pub(super) mod site;
+mod site;
 
 use model::Scenario;
 

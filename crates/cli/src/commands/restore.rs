@@ -7,6 +7,7 @@ use operations::postgres::load::LeftOut;
 use operations::{RestoreReport, RestoreRequest};
 use serde::Serialize;
 
+use super::check::{self, CheckBody};
 use crate::args::RestoreArgs;
 use crate::catalogue;
 use crate::connection;
@@ -25,6 +26,8 @@ struct Body {
     tables: u64,
     rows: u64,
     left_out: Vec<LeftOutBody>,
+    /// Nothing when none were run.
+    checks: Option<Vec<CheckBody>>,
     warnings: Vec<Notice>,
 }
 
@@ -47,7 +50,7 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
     let target = connection::parse(&settings.environment, to, "--to")?;
     let mut notices = Vec::new();
     if connection::has_password(to) {
-        let notice = catalogue::password_on_command_line();
+        let notice = catalogue::password_on_command_line("--to");
         screen.warning(&notice);
         notices.push(notice);
     }
@@ -58,6 +61,7 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
         create_roles: args.create_roles,
         tables: args.tables.clone(),
         jobs: settings.jobs(args.jobs)?,
+        checks: if args.no_checks { None } else { Some(settings.checks()?) },
         suffix: None,
     };
     let repository = opening::repository(&settings)?;
@@ -78,6 +82,7 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
         tables: report.tables,
         rows: report.rows,
         left_out: report.left_out.iter().map(LeftOutBody::from).collect(),
+        checks: report.checks.as_ref().map(check::bodies),
         warnings: notices,
     };
     Ok(Answer::new(words(&report), &body)?.needing_person(needs_person))
@@ -97,6 +102,9 @@ fn words(report: &RestoreReport) -> String {
         for left_out in &report.left_out {
             let _ = writeln!(text, "  {}: {}", left_out.object, left_out.reason);
         }
+    }
+    if let Some(checks) = &report.checks {
+        text.push_str(&check::words(checks, false));
     }
     text
 }

@@ -94,7 +94,8 @@ pub(super) fn run(args: &VerifyArgs, session: Session) -> Result<Answer, Failure
         facts.backups = args.all.then_some(ids.len() as u64);
         facts.backup = ids.first().filter(|_| !args.all).cloned();
     });
-    let request = VerifyRequest { level: args.level, jobs: settings.jobs(args.jobs)? };
+    let checks = settings.checks()?;
+    let request = VerifyRequest { level: args.level, jobs: settings.jobs(args.jobs)?, checks: &checks };
     let surroundings = Surroundings::new(screen, &settings)?;
     let mut reports = Vec::new();
     for id in &ids {

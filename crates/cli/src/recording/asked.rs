@@ -6,8 +6,9 @@ use model::{Operation, Scenario};
 use repository::KeyLabel;
 
 use crate::args::{
-    BackupArg, BackupArgs, Command, DeleteArgs, DrillArgs, ExportArgs, FormatArg, HoldArgs, KeysCommand,
-    KindArg, PruneArgs, RecoverCommand, RestoreArgs, RetentionArgs, VerifyArgs, WalCommand, WalReceiveArgs,
+    BackupArg, BackupArgs, CheckArgs, Command, DeleteArgs, DrillArgs, ExportArgs, FormatArg, HoldArgs,
+    KeysCommand, KindArg, PruneArgs, RecoverCommand, RestoreArgs, RetentionArgs, VerifyArgs, WalCommand,
+    WalReceiveArgs,
 };
 use crate::connection;
 use crate::environment::Environment;
@@ -36,6 +37,7 @@ impl Asked {
             Command::Backup(args) => Self::backup(args),
             Command::Verify(args) => Self::verify(args),
             Command::Restore(args) => Self::restore(args, environment),
+            Command::Check(args) => Self::check(args, environment),
             Command::Export(args) => Self::export(args),
             Command::Prune(args) if !args.dry_run => Self::prune(args),
             Command::Delete(args) if !args.dry_run => Self::delete(args),
@@ -130,6 +132,15 @@ impl Asked {
             .maybe("data_dir", directory.map(|directory| directory.display()).as_ref())
             .maybe("target", directory.map(|_| cluster.target.target()).as_ref())
             .flag("delta", cluster.delta)
+            .flag("no_checks", args.no_checks)
+    }
+
+    fn check(args: &CheckArgs, environment: &Environment) -> Self {
+        let described =
+            |url: &String| connection::parse(environment, url, "--database").ok().map(|it| it.describe());
+        Self::new(Operation::Check, false, args.source.as_ref())
+            .maybe("database", args.database.as_ref().and_then(described).as_ref())
+            .list("only", &args.only)
     }
 
     fn recover(command: &RecoverCommand, environment: &Environment) -> Option<Self> {
@@ -148,6 +159,7 @@ impl Asked {
             .maybe("to", args.to.as_ref().and_then(described).as_ref())
             .maybe("backup", args.backup.as_ref())
             .flag("create_roles", args.create_roles)
+            .flag("despite_checks", args.despite_checks)
             .flag("resume", args.resume.is_some())
             .flag("rollback", args.rollback.is_some());
         Some(asked)
@@ -265,6 +277,7 @@ mod tests {
         assert_eq!(operation(&["verify", "latest"]), Some((Operation::Verify, false)));
         assert_eq!(operation(&["restore", "latest", "--to", "x"]), Some((Operation::Restore, false)));
         assert_eq!(operation(&["export", "latest"]), Some((Operation::Export, false)));
+        assert_eq!(operation(&["check"]), Some((Operation::Check, false)));
         assert_eq!(operation(&["prune"]), Some((Operation::Prune, true)));
         let id = "backup-2026-11-23-120000-abc123";
         assert_eq!(operation(&["delete", id, "--reason", "x"]), Some((Operation::Delete, true)));
@@ -312,6 +325,7 @@ mod tests {
             ],
             &["backup", "--source", "postgres://u:hunter2@h/d"],
             &["backup", "--source", "host=h password = 'hunter2'", "--schema", "a://b:hunter2@c"],
+            &["check", "--database", "postgres://u:hunter2@h/d", "--source", "host=h password=hunter2"],
             &["export", "latest", "--output", "postgres://u:hunter2@h/d"],
         ] {
             let asked = asked(arguments).unwrap();

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use model::{Kind, Scenario};
+use model::{CheckSeverity, Kind, Scenario};
 use serde::Deserialize;
 
 pub(crate) use alerts::{
@@ -53,6 +53,8 @@ pub(crate) struct Content {
     pub(crate) sources: BTreeMap<String, SourceTable>,
     /// `[alerts]`
     pub(crate) alerts: AlertsTable,
+    /// `[[checks]]`
+    pub(crate) checks: Vec<CheckTable>,
 }
 
 /// `[repository]`: where backups are kept and which file has the key.
@@ -220,6 +222,40 @@ pub(crate) struct ScheduleTable {
     /// How old the newest proven backup of the source may be.
     #[serde(default)]
     pub(crate) rpo_hours: Option<u64>,
+}
+
+/// `[[checks]]`: a rule that holds in a database.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckTable {
+    /// Its name.
+    pub(crate) name: String,
+    /// One query.
+    pub(crate) query: String,
+    /// What it has to return.
+    #[serde(default)]
+    pub(crate) expect: Option<ExpectedValue>,
+    /// How bad it is when it does not.
+    #[serde(default)]
+    pub(crate) severity: Option<CheckSeverity>,
+    /// The sources that it is for; all where none is named.
+    #[serde(default)]
+    pub(crate) sources: Vec<String>,
+    /// How long the query may take.
+    #[serde(default)]
+    pub(crate) limit_seconds: Option<u64>,
+}
+
+/// What a query has to return, as text, or as the value itself.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "a text, a whole number, true or false")]
+pub(crate) enum ExpectedValue {
+    /// `"no rows"`, `">= 1"`
+    Text(String),
+    /// `0`
+    Number(i64),
+    /// `true`
+    Truth(bool),
 }
 
 /// `[retention]` and `[sources.NAME.retention]`: how long backups and WAL are kept.

@@ -34,6 +34,7 @@ impl Settings {
         self.show_recovery(&mut shown)?;
         self.show_alerts(&mut shown)?;
         self.show_sources(&mut shown)?;
+        self.show_checks(&mut shown)?;
         Ok(shown)
     }
 
@@ -243,6 +244,23 @@ impl Settings {
             let value = format!("{:?}", channel.kind).to_lowercase();
             shown.push(Shown {
                 name: format!("alerts.channels.{name}"),
+                value,
+                origin: self.origin("", true),
+            });
+        }
+        Ok(())
+    }
+
+    fn show_checks(&self, shown: &mut Vec<Shown>) -> Result<(), Failure> {
+        for check in self.checks()? {
+            let of = if check.sources.is_empty() {
+                String::new()
+            } else {
+                format!(", of {}", check.sources.join(", "))
+            };
+            let value = format!("{}, {}{of}", check.expectation, check.severity);
+            shown.push(Shown {
+                name: format!("checks.{}", check.name),
                 value,
                 origin: self.origin("", true),
             });

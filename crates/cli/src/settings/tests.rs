@@ -6,7 +6,7 @@ use super::*;
 use crate::args::Cli;
 use crate::args::Command;
 use clap::Parser;
-use model::Filters;
+use model::{Expectation, Filters};
 
 /// Settings from a file, an environment and a command line.
 struct Given {
@@ -261,6 +261,13 @@ fn the_example_in_the_documentation_holds_the_defaults() {
     assert_eq!(settings.alert_policy().unwrap(), defaults.alert_policy().unwrap());
     // Every line that is commented out must be right, too; those of alerts have a test of their own.
     let (example, _) = example.split_once("\n[alerts]").unwrap();
+    let (example, checks) = example.split_once("# [[checks]]").unwrap();
+    let checks = given().file(&format!("[sources.books]\n[[checks]]{}", checks.replace("\n# ", "\n")));
+    let checks = checks.settings().unwrap().checks().unwrap();
+    assert_eq!(
+        (checks.len(), &checks[0].expectation, checks[0].limit),
+        (1, &Expectation::NoRows, Check::LIMIT)
+    );
     let (before, rest) = example.split_once("# [[schedules]]").unwrap();
     let (schedule, after) = rest.split_once("\n\n").unwrap();
     let example = format!("{before}[[schedules]]{}\n\n{after}", schedule.replace("\n# ", "\n"));
@@ -276,4 +283,24 @@ fn the_example_in_the_documentation_holds_the_defaults() {
         .replace("# sandbox", "sandbox");
     let settings = given().file(&all).settings().unwrap();
     assert_eq!(settings.service().unwrap().tasks.len(), 3);
+}
+
+#[test]
+fn the_rules_in_the_documentation_are_those_of_the_ledger() {
+    let page = include_str!("../../../../docs/checks.md");
+    let (before, rules) = page.split_once("## Rules of a ledger").unwrap();
+    let settings = |text: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+        given().file(&lines.collect::<Vec<_>>().join("\n")).settings().unwrap().checks().unwrap()
+    };
+    assert_eq!(settings(before).len(), 2);
+    let documented: Vec<_> = settings(rules)
+        .into_iter()
+        .map(|it| (it.name, it.query, it.expectation.to_string(), it.severity.to_string()))
+        .collect();
+    let ledger = sample::RULES.iter();
+    let ledger: Vec<_> = ledger
+        .map(|it| (it.name.to_owned(), it.query.to_owned(), it.expect.to_owned(), it.severity.to_owned()))
+        .collect();
+    assert_eq!(documented, ledger);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod alert;
+mod check;
 mod damage;
 mod harness;
 mod init;

@@ -2,13 +2,14 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "init",
     "backup",
     "list",
     "show",
     "verify",
     "restore",
+    "check",
     "export",
     "prune",
     "keys",

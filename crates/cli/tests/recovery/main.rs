@@ -9,5 +9,6 @@ mod harness;
 mod application;
 mod corruption;
 mod drill;
+mod interrupted;
 mod point_in_time;
 mod scene;

@@ -4,10 +4,10 @@
 //! does the name belong to both or to neither.
 
 use jiff::Timestamp;
-use model::{BackupId, Kind, Level, RecoveryStep};
+use model::{BackupId, Check, Kind, Level, RecoveryStep};
 use postgres::load::{
-    accepts_connections, allow_connections, database_name, database_oid, drop_temporary, maintenance_client,
-    switch_databases,
+    accepts_connections, allow_connections, database_name, database_oid, drop_temporary, end_statements,
+    maintenance_client, switch_databases,
 };
 use postgres::{Client, ConnectOptions, Tools};
 use repository::{BackupSummary, Repository};
@@ -18,7 +18,7 @@ use super::run::Run;
 use super::{RecoverError, RecoveryDirectory, RecoveryRecord, Site};
 use crate::restore::{RestoreRequest, restore};
 use crate::verify::compare;
-use crate::{Context, Error};
+use crate::{CheckRequest, Context, Error, Problem, run_checks};
 
 /// Bytes of the name of a database (`NAMEDATALEN - 1`).
 const NAME_BYTES: usize = 63;
@@ -42,8 +42,19 @@ pub struct DatabaseRecovery<'a> {
     pub jobs: usize,
     /// Whether the restored database takes the place of the other.
     pub switch: bool,
+    /// What is checked in the restored database, besides its rows.
+    pub checks: DatabaseChecks,
     /// What else there is to do around it.
     pub site: &'a dyn Site,
+}
+
+/// What a restored database is checked for, besides that every row is as it was backed up.
+#[derive(Debug, Clone, Default)]
+pub struct DatabaseChecks {
+    /// The checks of the site for this source.
+    pub checks: Vec<Check>,
+    /// Go on although some do not hold.
+    pub despite: bool,
 }
 
 impl DatabaseRecovery<'_> {
@@ -112,7 +123,7 @@ fn steps(repository: &Repository, request: &DatabaseRecovery<'_>, run: &mut Run<
     run.step(RecoveryStep::Restore, |run| restore_beside(repository, request, run))?;
     run.step(RecoveryStep::Check, |run| {
         let restored = request.database.with_database(&databases(run)?.restored);
-        check(repository, &restored, request.jobs, request.site, run)
+        check(repository, &restored, request.jobs, &request.checks, run)
     })?;
     run.step(RecoveryStep::Switch, |run| switch(&request.database, run))?;
     site(request.site, RecoveryStep::StartServices, run)?;
@@ -201,6 +212,7 @@ fn restore_beside(
             create_roles: request.create_roles,
             tables: Vec::new(),
             jobs: request.jobs,
+            checks: None,
             suffix: Some(names.suffix),
         };
         let report = restore(repository, &backup, &request, run.context)?;
@@ -217,34 +229,42 @@ fn restore_beside(
     Ok(format!("database {:?} is complete{rows}", names.restored))
 }
 
-/// Compares a restored database with its backup, and runs the checks of the site.
+/// Compares a restored database with its backup, and runs the checks: those that hold for every database, and those of the site.
 pub(super) fn check(
     repository: &Repository,
     restored: &ConnectOptions,
     jobs: usize,
-    site: &dyn Site,
+    checks: &DatabaseChecks,
     run: &mut Run<'_>,
 ) -> Result<String, Error> {
-    let mut problems = compare(repository, &backup(run)?, restored, jobs, run.context)?;
-    let (number, found) = site.check(restored, run.context)?;
-    problems.extend(found);
+    let problems = compare(repository, &backup(run)?, restored, jobs, run.context)?;
     run.keep_problems(&problems);
-    match problems.first() {
-        None if number == 0 => Ok("every row is as it was backed up".to_owned()),
-        None => Ok(format!("every row is as it was backed up, and {} hold", count(number, "check"))),
-        Some(first) => Err(RecoverError::Checks {
-            database: restored.database().to_owned(),
-            number: problems.len(),
-            first: first.message.clone(),
-        }
-        .into()),
+    refuse(restored, &problems)?;
+    let report = run_checks(restored, CheckRequest::all(&checks.checks), run.context)?;
+    let problems = report.problems();
+    run.keep_problems(&problems);
+    if !checks.despite {
+        refuse(restored, &problems)?;
     }
+    let number = report.results.len() - problems.len();
+    let others = match problems.len() {
+        0 => String::new(),
+        others => format!(", {others} do not"),
+    };
+    Ok(format!("every row is as it was backed up; {} hold{others}", count(number as u64, "check")))
+}
+
+fn refuse(restored: &ConnectOptions, problems: &[Problem]) -> Result<(), Error> {
+    let Some(first) = problems.first() else { return Ok(()) };
+    let (database, number) = (restored.database().to_owned(), problems.len());
+    Err(RecoverError::Checks { database, number, first: first.message.clone() }.into())
 }
 
 /// Puts the restored database in the place of the damaged one.
 pub(super) fn switch(database: &ConnectOptions, run: &mut Run<'_>) -> Result<String, Error> {
     let names = databases(run)?;
     let mut client = maintenance_client(&database.with_database(&names.restored))?;
+    end_statements(&mut client, &names.restored)?;
     let Some(restored) = names.restored_oid else { return Err(changed(&names.restored)) };
     let now = database_name(&mut client, restored)?;
     if now.as_deref() != Some(&names.name) {
@@ -308,6 +328,7 @@ fn switch_back(database: &ConnectOptions, run: &Run<'_>) -> Result<String, Error
     };
     drop_temporary(database, names.suffix)?;
     let mut client = maintenance_client(database)?;
+    end_statements(&mut client, &names.restored)?;
     let restored = match names.restored_oid {
         Some(oid) => database_name(&mut client, oid)?,
         None => None,

@@ -45,8 +45,10 @@ impl RecoveryDirectory {
             let id = name.to_str().and_then(|name| name.strip_suffix(".json"));
             ids.extend(id.and_then(|id| id.parse::<RecoveryId>().ok()));
         }
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(ids.iter().filter_map(|id| self.load(id).ok()).collect())
+        let mut records: Vec<_> = ids.iter().filter_map(|id| self.load(id).ok()).collect();
+        // Ids tell seconds apart, and no less.
+        records.sort_by_key(|record| std::cmp::Reverse(record.began_at));
+        Ok(records)
     }
 
     /// One record.

@@ -7,17 +7,17 @@ use postgres::load::{database_oid, maintenance_client};
 use repository::Repository;
 
 use super::choice::Wanted;
-use super::database::{backup, check, choose, count, databases, switch};
+use super::database::{DatabaseChecks, backup, check, choose, count, databases, switch};
 use super::record::Databases;
 use super::run::Run;
-use super::{PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord, Site, estimate, new_record};
+use super::{PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord, estimate, new_record};
 use crate::opened::Opened;
 use crate::verify::BackupSandbox;
 use crate::{Context, Error};
 
 /// A rehearsal of the recovery of a database.
-#[derive(Clone)]
-pub struct DatabaseDrill<'a> {
+#[derive(Debug, Clone)]
+pub struct DatabaseDrill {
     /// The source whose backups are used.
     pub source: String,
     /// The moment to which it is recovered, as far as backups go.
@@ -26,8 +26,8 @@ pub struct DatabaseDrill<'a> {
     pub level: Level,
     /// Connections that load at the same time.
     pub jobs: usize,
-    /// Who checks the restored database. Services are left alone.
-    pub site: &'a dyn Site,
+    /// What is checked in the restored database.
+    pub checks: DatabaseChecks,
 }
 
 const STEPS: [RecoveryStep; 5] = [
@@ -38,7 +38,7 @@ const STEPS: [RecoveryStep; 5] = [
     RecoveryStep::Switch,
 ];
 
-impl DatabaseDrill<'_> {
+impl DatabaseDrill {
     fn wanted(&self) -> Wanted {
         Wanted {
             source: self.source.clone(),
@@ -56,7 +56,7 @@ impl DatabaseDrill<'_> {
 /// When the repository or the records cannot be read.
 pub fn plan_database_drill(
     repository: &Repository,
-    request: &DatabaseDrill<'_>,
+    request: &DatabaseDrill,
     plan: &PlanRequest<'_>,
     context: &Context<'_>,
 ) -> Result<RecoveryRecord, Error> {
@@ -71,7 +71,7 @@ pub fn plan_database_drill(
 /// Rehearses the recovery of a database: a server is started that has only a damaged one, and everything is done that a recovery does.
 pub fn drill_database(
     repository: &Repository,
-    request: &DatabaseDrill<'_>,
+    request: &DatabaseDrill,
     record: RecoveryRecord,
     directory: &RecoveryDirectory,
     context: &Context<'_>,
@@ -81,7 +81,7 @@ pub fn drill_database(
     Ok(run.end(result))
 }
 
-fn steps(repository: &Repository, request: &DatabaseDrill<'_>, run: &mut Run<'_>) -> Result<(), Error> {
+fn steps(repository: &Repository, request: &DatabaseDrill, run: &mut Run<'_>) -> Result<(), Error> {
     run.step(RecoveryStep::Choose, |run| choose(repository, &request.wanted(), run))?;
     let opened = Opened::open(repository, &backup(run)?)?;
     let mut sandbox = None;
@@ -105,7 +105,7 @@ fn steps(repository: &Repository, request: &DatabaseDrill<'_>, run: &mut Run<'_>
         Ok(format!("database {:?} is complete, {}", names.restored, count(rows, "row")))
     })?;
     run.step(RecoveryStep::Check, |run| {
-        check(repository, &sandbox.options(&names.restored), request.jobs, request.site, run)
+        check(repository, &sandbox.options(&names.restored), request.jobs, &request.checks, run)
     })?;
     run.step(RecoveryStep::Switch, |run| switch(&sandbox.options(&names.name), run))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::{Check, CheckSeverity};
 use postgres::load::{Apply, LoadOptions, NewDatabase, create_roles};
 use postgres::{Client, ConnectOptions, Sandbox, SandboxOptions, Tools, ToolsError};
 use repository::Repository;
@@ -10,7 +11,8 @@ use super::compare::{Compared, compare};
 use crate::context::elapsed;
 use crate::loading::Loading;
 use crate::opened::Opened;
-use crate::{Context, Error, Phase};
+use crate::verify::VerifyRequest;
+use crate::{CheckRequest, Context, Error, Phase, Problem, run_checks};
 
 /// What a restore into a sandbox gave.
 pub(crate) enum Rehearsal {
@@ -29,9 +31,10 @@ const DATABASE: &str = "proof";
 pub(crate) fn rehearse(
     repository: &Repository,
     backup: &Opened,
-    jobs: usize,
+    request: VerifyRequest<'_>,
     context: &Context<'_>,
 ) -> Result<Rehearsal, Error> {
+    let jobs = request.jobs;
     let sandbox = match BackupSandbox::start(backup, context)? {
         Ok(sandbox) => sandbox,
         Err(reason) => return Ok(Rehearsal::Impossible(reason)),
@@ -39,7 +42,8 @@ pub(crate) fn rehearse(
     let started_at = context.now();
     let target = sandbox.restore(backup, DATABASE, jobs, context)?;
     let restore = elapsed(started_at, context);
-    let compared = compare(backup, &repository.row_hasher(), &target, jobs, context)?;
+    let mut compared = compare(backup, &repository.row_hasher(), &target, jobs, context)?;
+    compared.problems.extend(check(backup, request.checks, &target, context)?);
     Ok(Rehearsal::Done { compared, restore, server_version: sandbox.server_version })
 }
 
@@ -100,6 +104,25 @@ impl BackupSandbox {
         database.finish(name, false)?;
         Ok(target)
     }
+}
+
+/// Runs the checks of the site. What holds for every database is compared with the backup already.
+fn check(
+    backup: &Opened,
+    checks: &[Check],
+    database: &ConnectOptions,
+    context: &Context<'_>,
+) -> Result<Vec<Problem>, Error> {
+    let checks = backup.checks(checks);
+    if checks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let report =
+        run_checks(database, CheckRequest { built_in: false, ..CheckRequest::all(&checks) }, context)?;
+    for warning in report.warnings(&[CheckSeverity::Warning]) {
+        context.warn(warning);
+    }
+    Ok(report.problems())
 }
 
 /// The programs of a server that can hold the backup, and those that restore into it. They may be in different directories.

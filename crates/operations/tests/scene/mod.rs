@@ -94,7 +94,7 @@ impl Scene {
     }
 
     pub(crate) fn verify(&self, id: &BackupId, level: Level) -> VerifyReport {
-        let request = VerifyRequest { level, jobs: 2 };
+        let request = VerifyRequest { level, jobs: 2, checks: &[] };
         Self::context_with(self.cluster.sandbox().tools(), |context| {
             operations::verify(&self.repository, id, request, context)
         })
@@ -114,6 +114,7 @@ impl Scene {
             create_roles: false,
             tables: Vec::new(),
             jobs: 2,
+            checks: None,
             suffix: None,
         };
         change(&mut request);

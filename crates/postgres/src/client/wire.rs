@@ -96,6 +96,11 @@ impl Wire {
         self.message_limit = MESSAGE_LIMIT;
     }
 
+    /// Takes no message larger than `bytes` until [`Self::trust`] is called again.
+    pub(super) fn distrust(&mut self, bytes: usize) {
+        self.message_limit = bytes;
+    }
+
     pub(super) fn protocol_error(&self, problem: impl Into<String>) -> Error {
         Error::Protocol { host: self.host.clone(), problem: problem.into() }
     }

@@ -2,7 +2,7 @@
 
 use model::quote_identifier;
 
-use super::switch::{rename, swap};
+use super::switch::{end_statements, rename, swap};
 use super::{Apply, DatabaseProperties, LeftOut, LoadError};
 use crate::client::{Client, Error};
 use crate::conninfo::ConnectOptions;
@@ -95,6 +95,7 @@ pub(super) fn temporary_database(suffix: [u8; 4]) -> String {
 pub fn drop_temporary(target: &ConnectOptions, suffix: [u8; 4]) -> Result<(), Error> {
     let options = target.with_database(&temporary_database(suffix));
     let mut client = maintenance_client(&options)?;
+    end_statements(&mut client, options.database())?;
     if database_exists(&mut client, options.database())? {
         // It may not be connected to yet; then it has none.
         let _ = drop_subscriptions(&options);

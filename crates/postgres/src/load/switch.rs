@@ -3,6 +3,9 @@
 //! Invariant: both renames are one transaction, so that at no moment, and whatever fails, the name belongs to neither or to both. What is
 //! known of a database is its oid, which stays the same when its name does not.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use model::quote_identifier;
 
 use super::LoadError;
@@ -11,8 +14,10 @@ use crate::client::{Client, Error};
 
 /// Milliseconds to wait for a session to end that was told to.
 const TERMINATION_MS: u32 = 10_000;
+/// Time between two looks whether a statement has ended.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Milliseconds to wait for others that rename or drop databases.
-const LOCK_MS: u32 = 30_000;
+const LOCK_MS: u32 = 10_000;
 
 /// The oid of a database; nothing when there is none of that name.
 pub fn database_oid(client: &mut Client, name: &str) -> Result<Option<u32>, Error> {
@@ -36,6 +41,25 @@ pub fn database_name(client: &mut Client, oid: u32) -> Result<Option<String>, Er
     let sql = "SELECT datname FROM pg_catalog.pg_database WHERE oid = $1::oid";
     let rows = client.query(sql, &[Some(&oid.to_string())])?;
     rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()
+}
+
+/// Ends statements in which somebody who is gone has the server do something with the database `name`: a server finishes what it was
+/// told, such as making it, although nobody waits for that any more.
+///
+/// # Errors
+/// When they cannot be ended.
+pub fn end_statements(client: &mut Client, name: &str) -> Result<(), Error> {
+    let sql = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+               WHERE state <> 'idle' AND pg_catalog.strpos(query, $1) > 0 AND pid <> pg_catalog.pg_backend_pid()";
+    let began = Instant::now();
+    while !client.query(sql, &[Some(name)])?.is_empty() {
+        if began.elapsed() > Duration::from_millis(TERMINATION_MS.into()) {
+            let problem = format!("a statement about database {name:?} goes on although it was ended");
+            return Err(Error::Unexpected { problem });
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
 }
 
 /// Gives the name `name` to the database `new`; one that has it already is called `aside` from then on, and accepts no connections until

@@ -7,6 +7,8 @@ mod foreign_key;
 mod inventory;
 mod mutations;
 mod preflight;
+mod sampled;
+mod sequence_feed;
 mod server;
 mod session;
 mod snapshot;

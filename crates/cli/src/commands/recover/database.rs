@@ -5,7 +5,9 @@ use std::io::{BufRead, IsTerminal, Write};
 use jiff::Timestamp;
 use model::{RecoveryId, RecoveryStep, Scenario};
 use operations::postgres::ConnectOptions;
-use operations::{DatabaseRecovery, PlanRequest, RecoveryDirectory, RecoveryRecord, RecoveryState};
+use operations::{
+    DatabaseChecks, DatabaseRecovery, PlanRequest, RecoveryDirectory, RecoveryRecord, RecoveryState,
+};
 use repository::Repository;
 
 use super::site::SettingsSite;
@@ -50,6 +52,7 @@ pub(super) fn run(asked: &Asked<'_>, session: Session) -> Result<Answer, Failure
         create_roles: asked.args.create_roles,
         jobs: settings.jobs(asked.args.jobs)?,
         switch: asked.switch,
+        checks: DatabaseChecks { checks: settings.checks_of(&source)?, despite: asked.args.despite_checks },
         site: &site,
     };
     let earlier = asked.args.resume.as_ref().or(asked.args.rollback.as_ref());

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{RecoveryStep, Scenario};
-use operations::postgres::ConnectOptions;
-use operations::{Context, Error, Problem, Site};
+use operations::Site;
 
 use crate::failure::sentence;
 use crate::settings::{RecoverySettings, Settings};
@@ -12,7 +11,7 @@ use crate::signals::Cancel;
 use crate::wording;
 
 /// The site of a source.
-pub(in crate::commands) struct SettingsSite {
+pub(super) struct SettingsSite {
     settings: RecoverySettings,
     /// What hooks are told.
     told: BTreeMap<&'static str, String>,
@@ -20,7 +19,7 @@ pub(in crate::commands) struct SettingsSite {
 }
 
 impl SettingsSite {
-    pub(in crate::commands) fn new(
+    pub(super) fn new(
         settings: &Settings,
         recovery: RecoverySettings,
         source: &str,
@@ -71,9 +70,5 @@ impl Site for SettingsSite {
             }
             _ => Ok(String::new()),
         }
-    }
-
-    fn check(&self, _: &ConnectOptions, _: &Context<'_>) -> Result<(u64, Vec<Problem>), Error> {
-        Ok((0, Vec::new()))
     }
 }

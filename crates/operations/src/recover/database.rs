@@ -201,6 +201,7 @@ fn restore_beside(
             create_roles: request.create_roles,
             tables: Vec::new(),
             jobs: request.jobs,
+            checks: None,
             suffix: Some(names.suffix),
         };
         let report = restore(repository, &backup, &request, run.context)?;

@@ -101,7 +101,8 @@ fn each_rule_of_the_ledger_holds_and_is_missed_when_it_is_broken() {
         let mut expected = names.to_vec();
         expected.push("constraints not valid");
         let mut found = failed(&report);
-        (expected.sort_unstable(), found.sort_unstable());
+        expected.sort_unstable();
+        found.sort_unstable();
         assert_eq!(found, expected, "{sql}: {report:?}");
         for result in report.results.iter().filter(|result| !result.passed) {
             assert!(!result.rows.is_empty() && result.rows.len() <= 10, "{result:?}");

@@ -262,6 +262,7 @@ fn the_example_in_the_documentation_holds_the_defaults() {
     // Every line that is commented out must be right, too; those of alerts have a test of their own.
     let (example, _) = example.split_once("\n[alerts]").unwrap();
     let (example, checks) = example.split_once("# [[checks]]").unwrap();
+    let (checks, _) = checks.split_once("\n\n").unwrap();
     let checks = given().file(&format!("[sources.books]\n[[checks]]{}", checks.replace("\n# ", "\n")));
     let checks = checks.settings().unwrap().checks().unwrap();
     assert_eq!(

@@ -281,8 +281,15 @@ fn the_example_in_the_documentation_holds_the_defaults() {
         .replace("# state_directory", "state_directory")
         .replace("# slot", "slot")
         .replace("# wal_days", "wal_days")
-        .replace("# sandbox", "sandbox");
+        .replace("# sandbox", "sandbox")
+        .replace("# stop_services", "stop_services")
+        .replace("# start_services", "start_services")
+        .replace("# health_url", "health_url")
+        .replace("# contacts", "contacts");
     let settings = given().file(&all).settings().unwrap();
+    let recovery = settings.recovery(None).unwrap();
+    assert_eq!(recovery.objectives, defaults.recovery(None).unwrap().objectives);
+    assert!(recovery.stop.is_some() && recovery.start.is_some() && recovery.health.is_some());
     assert_eq!(settings.service().unwrap().tasks.len(), 3);
 }
 

@@ -113,6 +113,10 @@ pub enum Phase {
     Amcheck,
     /// Counting the rows of every table.
     Counts,
+    /// Comparing rows with those of the live tables.
+    Differences,
+    /// Putting rows in place.
+    Apply,
 }
 
 impl fmt::Display for Phase {
@@ -140,6 +144,8 @@ impl fmt::Display for Phase {
             Self::Replay => "replaying WAL",
             Self::Amcheck => "comparing indexes with their tables",
             Self::Counts => "counting the rows of every table",
+            Self::Differences => "comparing rows with the live tables",
+            Self::Apply => "putting rows in place",
         })
     }
 }

@@ -18,7 +18,9 @@ mod progress;
 mod receive;
 mod restore;
 mod row_chunks;
+mod row_diff;
 mod streams;
+mod table_recovery;
 mod verify;
 mod wal;
 mod warning;
@@ -37,6 +39,11 @@ pub use postgres;
 pub use problem::Problem;
 pub use receive::{Origin, ReceiveError, ReceiveEvent, ReceiveReport, ReceiveRequest, receive_wal};
 pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use row_diff::{Differing, RowSample, SampleColumn, SampleValue, TableDiff};
+pub use table_recovery::{
+    ApplyMode, RecoveredTable, TableOrigin, TableRecoveryReport, TableRecoveryRequest, TablesError, Written,
+    recover_tables,
+};
 pub use verify::{VerifyReport, VerifyRequest, compare, verify};
 pub use wal::{
     FetchReport, FetchRequest, Fetched, NewestWal, PrefetchReport, PrefetchRequest, PushReport, PushRequest,

@@ -18,8 +18,8 @@ use crate::context::elapsed;
 use crate::opened::Opened;
 use crate::physical::rehearse_cluster;
 use crate::{Context, Error, Event, Phase, Problem, Warning};
-pub(crate) use compare::Compared;
-pub(crate) use restored::Rehearsal;
+pub(crate) use compare::{Compared, foreign_key_problem};
+pub(crate) use restored::{Rehearsal, find_tools, sandbox_options};
 
 /// What a verification found.
 #[derive(Debug, Clone)]

@@ -24,11 +24,12 @@ use std::io;
 
 pub use database::{NewDatabase, database_exists, databases, first_object, maintenance_client};
 pub use existing::Existing;
+pub use names::find_table;
 pub use phase::Phase;
 pub use properties::{Apply, DatabaseProperties, DatabaseSetting, Privilege, SecurityLabel};
 pub use restore::{LoadOptions, Loader};
 pub use roles::{Membership, RoleRecord, create_roles, missing_roles, read_roles, roles_needed};
-pub use selection::{LeftOut, Selection};
+pub use selection::{LeftOut, Selection, foreign_keys_to};
 
 use crate::archive::ArchiveError;
 use crate::client::Error;

@@ -36,7 +36,7 @@ pub(crate) fn rehearse(
         Err(error) => return Err(error.into()),
     };
     context.phase(Phase::Sandbox);
-    let sandbox = Sandbox::start(&server_tools, &options(backup, context))?;
+    let sandbox = Sandbox::start(&server_tools, &sandbox_options(backup, context))?;
     let mut client = Client::connect(&sandbox.options("postgres"))?;
     if let Some(reason) = missing_extension(backup, &mut client)? {
         return Ok(Rehearsal::Impossible(reason));
@@ -64,14 +64,15 @@ pub(crate) fn rehearse(
 }
 
 /// The programs of a server that can hold the backup, and those that restore into it. They may be in different directories.
-fn find_tools(backup: &Opened, context: &Context<'_>) -> Result<(Tools, Tools), ToolsError> {
+pub(crate) fn find_tools(backup: &Opened, context: &Context<'_>) -> Result<(Tools, Tools), ToolsError> {
     let path = context.tool_path.as_deref();
     let server = Tools::find_server(backup.record.server_version / 10_000, path)?;
     let client = Tools::find(server.major(), path)?;
     Ok((server, client))
 }
 
-fn options(backup: &Opened, context: &Context<'_>) -> SandboxOptions {
+/// A sandbox that has room for the backup.
+pub(crate) fn sandbox_options(backup: &Opened, context: &Context<'_>) -> SandboxOptions {
     let tables = backup.record.tables.len();
     let mut options = SandboxOptions::new(&context.sandbox_parent);
     options.settings.push(("shared_buffers".to_owned(), SHARED_BUFFERS.to_owned()));

@@ -1,5 +1,5 @@
 //! What the server does by itself when rows are written, for as long as rows of a backup are put in place: triggers that users made
-//! are off, and foreign keys among the tables are checked at the end.
+//! are off, and foreign keys among the tables are, where it has to be, checked at the end.
 //!
 //! Invariant: everything is within the transaction of the caller and is as it was when [`WriteGuard::lift`] returns; a transaction that is
 //! rolled back leaves no trace. The triggers of foreign keys stay on.
@@ -137,38 +137,35 @@ pub struct WriteGuard {
 }
 
 impl WriteGuard {
-    /// Switches off the triggers of `tables` and of their partitions, and has those of `links` that are between two of `tables` checked at
-    /// the end. Takes `SHARE ROW EXCLUSIVE` locks; the role must own the tables that have triggers or such keys.
-    pub fn raise(
-        client: &mut Client,
-        tables: &[&TableShape],
-        links: &[ForeignKeyLink],
-        spelling: Spelling,
-    ) -> Result<Self, Error> {
+    /// Switches off the triggers of `tables` and of their partitions, with `SHARE ROW EXCLUSIVE` locks; the role must own the tables that have
+    /// triggers. What can be checked at the end is checked then.
+    pub fn raise(client: &mut Client, tables: &[&TableShape], spelling: Spelling) -> Result<Self, Error> {
         let triggers = triggers(client, tables)?;
         for Trigger { table, name, .. } in &triggers {
             let (table, name) = (spelling.qualified(table), spelling.identifier(name));
             client.execute(&format!("ALTER TABLE ONLY {table} DISABLE TRIGGER {name}"))?;
         }
-        let deferred = waiting(tables, links).cloned().collect();
-        let guard = Self { triggers, deferred, spelling };
-        guard.alter_keys(client, "DEFERRABLE INITIALLY DEFERRED")?;
         client.execute("SET CONSTRAINTS ALL DEFERRED")?;
-        Ok(guard)
+        Ok(Self { triggers, deferred: Vec::new(), spelling })
     }
 
-    /// Those of `tables` that the role has to own for [`WriteGuard::raise`], and does not.
-    pub fn needs_owner(
+    /// Has those of `links` that are between two of `tables` checked at the end, too, until the guard is lifted. This takes
+    /// `ACCESS EXCLUSIVE` locks on the tables, so that nobody can read them until the transaction ends; the role must own them.
+    pub fn defer(
+        &mut self,
         client: &mut Client,
         tables: &[&TableShape],
         links: &[ForeignKeyLink],
-    ) -> Result<Vec<QualifiedName>, Error> {
+    ) -> Result<(), Error> {
+        self.deferred = waiting(tables, links).cloned().collect();
+        self.alter_keys(client, "DEFERRABLE INITIALLY DEFERRED")
+    }
+
+    /// Those of `tables` that the role has to own for [`WriteGuard::raise`], and does not.
+    pub fn needs_owner(client: &mut Client, tables: &[&TableShape]) -> Result<Vec<QualifiedName>, Error> {
         let triggers = triggers(client, tables)?;
-        let is_needed = |table: &&&TableShape| {
-            let has_trigger = triggers.iter().any(|trigger| trigger.table == table.name);
-            has_trigger || waiting(tables, links).any(|link| link.table == table.name)
-        };
-        let unowned = tables.iter().filter(|table| !table.owned).filter(is_needed);
+        let has_trigger = |table: &&&TableShape| triggers.iter().any(|trigger| trigger.table == table.name);
+        let unowned = tables.iter().filter(|table| !table.owned).filter(has_trigger);
         Ok(unowned.map(|table| table.name.clone()).collect())
     }
 

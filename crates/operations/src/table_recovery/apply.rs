@@ -47,7 +47,6 @@ pub(super) fn apply(
     for table in &mut report.tables {
         table.in_live = !created.contains(&table.before.table);
     }
-    reader.execute("COMMIT")?;
     report.problems = foreign_keys(&mut reader, &shapes)?;
     Ok(())
 }
@@ -56,8 +55,7 @@ fn require_writable(client: &mut Client, shapes: &[&TableShape]) -> Result<(), E
     if let Some(shape) = shapes.iter().find(|shape| !shape.rules.is_empty()) {
         return Err(TablesError::Rules { table: shape.name.clone(), rules: shape.rules.clone() }.into());
     }
-    let links = foreign_key_links(client, shapes)?;
-    let tables = WriteGuard::needs_owner(client, shapes, &links)?;
+    let tables = WriteGuard::needs_owner(client, shapes)?;
     if tables.is_empty() { Ok(()) } else { Err(TablesError::NotOwner { tables }.into()) }
 }
 
@@ -93,15 +91,16 @@ impl<'a> Transaction<'a> {
             report.tables.push(RecoveredTable::new(before, true));
             stagings.push(staging);
         }
+        // Its locks would be in the way of ours.
+        reader.execute("COMMIT")?;
         self.work.context.phase(Phase::Apply);
         let shapes: Vec<&TableShape> = self.pairs.iter().map(|pair| &pair.live).collect();
         let links = foreign_key_links(self.writer, &shapes)?;
         self.refuse_dragging(&stagings, &links)?;
-        let guard = WriteGuard::raise(self.writer, &shapes, &links, self.spelling).map_err(|source| {
-            shapes.first().map_or(Error::Cancelled, |shape| locking::refused(shape, source))
-        })?;
+        let mut guard =
+            WriteGuard::raise(self.writer, &shapes, self.spelling).map_err(|error| locked(&shapes, error))?;
         report.triggers_off = guard.triggers() as u64;
-        self.write(&stagings, &links, &mut report.tables)?;
+        self.write(&mut guard, &stagings, &links, &mut report.tables)?;
         guard.check(self.writer).map_err(TablesError::ForeignKey)?;
         self.compare_again(old, &mut report.tables)?;
         guard.lift(self.writer)?;
@@ -183,34 +182,74 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Writes what is staged. Foreign keys among the tables are checked at the end, so that any order would do for them; the one that is
-    /// taken lets keys of other kinds hold, too, and keeps the server from cascading to rows that are to stay.
+    /// Writes what is staged. Foreign keys hold at every step when what is referred to comes first and goes last. Where another key does not
+    /// hold then (a row that comes has a value that one has which goes), or where tables refer to each other in a circle, everything is written
+    /// once more, in the order that suits that, with the foreign keys among the tables checked at the end.
     fn write(
         &mut self,
+        guard: &mut WriteGuard,
         stagings: &[Staging<'_>],
         links: &[ForeignKeyLink],
         tables: &mut [RecoveredTable],
     ) -> Result<(), Error> {
-        let names: Vec<&QualifiedName> = self.pairs.iter().map(|pair| &pair.live.name).collect();
-        let parents_first = order::parents_first(&names, links);
-        let cascades = links.iter().any(|link| {
-            names.contains(&&link.table) && names.contains(&&link.referenced) && link.on_delete.is_some()
-        });
         for table in tables.iter_mut() {
             let table_name = table.before.table.clone();
             table.written =
                 Some(Written { table: table_name, inserted: 0, updated: 0, deleted: 0, conflicts: 0 });
         }
-        let steps =
-            if cascades { [Staged::Update, Staged::Delete] } else { [Staged::Delete, Staged::Update] };
-        let steps = if self.replace { &steps[..] } else { &[] };
-        for step in steps {
-            for n in parents_first.iter().rev() {
-                self.change(*step, &stagings[*n], &mut tables[*n])?;
-            }
+        let names: Vec<&QualifiedName> = self.pairs.iter().map(|pair| &pair.live.name).collect();
+        let parents_first = order::parents_first(&names, links);
+        self.writer.execute("SAVEPOINT before_rows")?;
+        let error = match self.write_in(
+            [Staged::Insert, Staged::Update, Staged::Delete],
+            &parents_first,
+            stagings,
+            tables,
+        ) {
+            Err(error) if is_of_order(&error) => error,
+            other => return other,
+        };
+        let is_chosen = |name: &QualifiedName| names.contains(&name);
+        let among: Vec<_> =
+            links.iter().filter(|link| is_chosen(&link.table) && is_chosen(&link.referenced)).collect();
+        let shapes: Vec<&TableShape> = self.pairs.iter().map(|pair| &pair.live).collect();
+        let is_unowned = |link: &&ForeignKeyLink| {
+            !link.deferrable && shapes.iter().any(|shape| shape.name == link.table && !shape.owned)
+        };
+        if among.iter().copied().any(|link| is_unowned(&link)) {
+            return Err(error);
         }
-        for n in parents_first {
-            self.insert(&stagings[n], &mut tables[n])?;
+        self.writer.execute("ROLLBACK TO SAVEPOINT before_rows")?;
+        guard.defer(self.writer, &shapes, links).map_err(|error| locked(&shapes, error))?;
+        // A row that is to stay must not go with the one that it still refers to.
+        let cascades = among.iter().any(|link| link.on_delete.is_some());
+        let steps = if cascades {
+            [Staged::Update, Staged::Delete, Staged::Insert]
+        } else {
+            [Staged::Delete, Staged::Update, Staged::Insert]
+        };
+        self.write_in(steps, &parents_first, stagings, tables)
+    }
+
+    fn write_in(
+        &mut self,
+        steps: [Staged; 3],
+        parents_first: &[usize],
+        stagings: &[Staging<'_>],
+        tables: &mut [RecoveredTable],
+    ) -> Result<(), Error> {
+        for step in steps {
+            for place in 0..parents_first.len() {
+                let last_first = parents_first[parents_first.len() - 1 - place];
+                let n = if step == Staged::Delete { last_first } else { parents_first[place] };
+                match step {
+                    Staged::Insert => self.insert(&stagings[n], &mut tables[n])?,
+                    Staged::Update | Staged::Delete if self.replace => {
+                        self.change(step, &stagings[n], &mut tables[n])?;
+                    }
+                    Staged::Update | Staged::Delete => {}
+                }
+            }
         }
         Ok(())
     }
@@ -276,6 +315,23 @@ impl<'a> Transaction<'a> {
             table.after = Some(after);
         }
         Ok(())
+    }
+}
+
+/// SQLSTATEs of a foreign key and of a unique constraint that does not hold.
+const OF_ORDER: [&str; 2] = ["23503", "23505"];
+
+/// Whether another order of writing may do.
+fn is_of_order(error: &Error) -> bool {
+    let Error::Tables(TablesError::Write { source, .. }) = error else { return false };
+    source.code().is_some_and(|code| OF_ORDER.contains(&code))
+}
+
+/// The tables are altered together; which one was in use, the server says.
+fn locked(shapes: &[&TableShape], source: postgres::Error) -> Error {
+    match shapes.first() {
+        Some(shape) => locking::refused(shape, source),
+        None => source.into(),
     }
 }
 

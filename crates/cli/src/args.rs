@@ -13,6 +13,7 @@ mod cluster;
 mod examples;
 mod journal;
 mod keys;
+mod recover;
 mod wal;
 
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use clap_complete::Shell;
 use model::{BackupId, Level};
 
 pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
+pub(crate) use recover::{DatabaseRecoveryArgs, DrillArgs, RecoverCommand, RecoverListArgs};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };
@@ -149,6 +151,12 @@ pub(crate) enum Command {
     /// Test the channels of alerts, and show what is wrong at present.
     #[command(subcommand, after_help = examples::ALERT, arg_required_else_help = true)]
     Alert(AlertCommand),
+    /// Recover from damage, one procedure for each scenario: planned, run, resumed or undone, and reported.
+    #[command(subcommand, after_help = examples::RECOVER, arg_required_else_help = true)]
+    Recover(RecoverCommand),
+    /// Rehearse a recovery in a sandbox, timed against RTO and RPO.
+    #[command(after_help = examples::DRILL)]
+    Drill(DrillArgs),
     /// Run as a service: what is scheduled, the receiving of WAL, and watching over it.
     #[command(after_help = examples::SERVE)]
     Serve,

@@ -8,8 +8,8 @@ mod notices;
 
 pub(crate) use classify::journal_failure;
 pub(crate) use notices::{
-    foreign_proof, hook_failed, is_note, journal_damaged, journal_finding, journal_not_copied, needs_person,
-    password_on_command_line, problem_hint,
+    foreign_proof, hook_failed, is_note, journal_damaged, journal_finding, journal_not_copied,
+    missed_objectives, needs_person, password_on_command_line, problem_hint,
 };
 
 use crate::failure::Exit;
@@ -219,6 +219,20 @@ codes! {
         "Choose a target within what can be reached, or find the missing WAL; `chronavault wal status` shows every gap.";
     RestoredFailed = "restored.failed", Failed,
         "Read what the server says; check that everything that the cluster needs is installed here.";
+    RecoverNone = "recover.none", Failed,
+        "Run `chronavault recover list` to see what was done on this machine; without --resume a new recovery begins.";
+    RecoverUnconfirmed = "recover.unconfirmed", Usage, "Add --yes, or run it on a terminal and answer yes.";
+    RecoverNoBackup = "recover.no_backup", Failed,
+        "Read what is wrong with each, and run `chronavault verify --all`; --backup ID takes one that you choose.";
+    RecoverSite = "recover.site", Failed, "Correct what failed, or the table `recovery` of chronavault.toml.";
+    RecoverChecks = "recover.checks", Failed,
+        "Look at the restored database, which is kept; --backup ID in a new recovery takes another backup.";
+    RecoverChanged = "recover.changed", Failed,
+        "Find out what happened to it. A new recovery begins without --resume.";
+    RecoverNothingBehind = "recover.nothing_behind", Failed, "Drop or rename the restored database by hand if it has to go.";
+    RecoverRecord = "recover.record", Failed,
+        "Run as the user of the service, or correct service.state_directory in chronavault.toml.";
+    DrillNotHere = "drill.not_here", Failed, "Install what the sentence names, or rehearse on another machine.";
     DirectoryNotEmpty = "directory.not_empty", Failed,
         "Name an empty directory, or add --delta to use what is in it.";
     DirectoryInUse = "directory.in_use", Failed, "Stop the server that runs on it, or name another directory.";

@@ -10,6 +10,7 @@ mod delete;
 mod demo;
 mod describe;
 mod doctor;
+mod drill;
 mod export;
 mod hold;
 mod init;
@@ -18,6 +19,7 @@ mod keys;
 mod list;
 mod man;
 mod prune;
+mod recover;
 mod restore;
 mod restore_cluster;
 mod serve;
@@ -47,6 +49,8 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Wal(command) => wal::run(&command, session),
         Command::Journal(command) => journal::run(&command, session),
         Command::Alert(command) => alert::run(&command, session),
+        Command::Recover(command) => recover::run(&command, session),
+        Command::Drill(args) => drill::run(&args, session),
         Command::Serve => serve::run(session),
         Command::Config(command) => config::run(command, session),
         Command::Doctor(args) => doctor::run(&args, session),

@@ -60,6 +60,11 @@ impl Reporter {
         self.overtaken.get().is_some_and(|overtaken| overtaken.load(Ordering::Relaxed))
     }
 
+    /// What says whether somebody asked to stop.
+    pub(crate) fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
     /// WAL is going to be received: with `--json`, warnings are JSON as events are.
     pub(crate) fn expect_wal(&self) {
         self.state().receives = true;
@@ -152,6 +157,10 @@ impl Observer for Reporter {
     fn event(&self, event: Event) {
         let mut state = self.state();
         match event {
+            Event::Step { step, number, of } => {
+                self.end_phase(&mut state);
+                self.screen.note(&format!("step {number} of {of}: {step}"));
+            }
             Event::Phase(phase) => self.begin_phase(&mut state, phase),
             Event::Progress { phase, done_bytes, total_bytes } => {
                 self.advance(&mut state, phase, done_bytes, total_bytes);

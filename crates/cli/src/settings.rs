@@ -5,6 +5,7 @@
 
 mod alerts;
 mod file;
+mod recovery;
 mod retention;
 mod service;
 mod shown;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use file::SettingsFile;
+pub(crate) use recovery::RecoverySettings;
 pub(crate) use service::ServiceSettings;
 pub(crate) use shown::Shown;
 

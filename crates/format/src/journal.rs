@@ -48,6 +48,7 @@ pub struct JournalEntry {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "entries are read and written one by one")]
 pub enum JournalEvent {
     /// The journal began.
     Begun {

@@ -32,7 +32,13 @@ pub struct Forecast {
 pub fn forecast(used: &[(Timestamp, u64)], free_bytes: Option<u64>) -> Option<Forecast> {
     let newest = used.iter().map(|(at, _)| *at).max()?;
     let counts = |at: Timestamp| newest.duration_since(at) <= SignedDuration::from_hours(24 * FORECAST_DAYS);
-    let counted: Vec<_> = used.iter().filter(|(at, _)| counts(*at)).collect();
+    let counted: Vec<_> = used.iter().filter(|(at, _)| counts(*at)).copied().collect();
+    trend(&counted, free_bytes)
+}
+
+/// The same through all measurements, however old, of anything that has a limit: `room` is what is left to it.
+pub fn trend(counted: &[(Timestamp, u64)], room: Option<u64>) -> Option<Forecast> {
+    let newest = counted.iter().map(|(at, _)| *at).max()?;
     let oldest = counted.iter().map(|(at, _)| *at).min()?;
     if counted.len() < FORECAST_LEAST_POINTS || newest.duration_since(oldest) < FORECAST_LEAST_SPAN {
         return None;
@@ -48,7 +54,7 @@ pub fn forecast(used: &[(Timestamp, u64)], free_bytes: Option<u64>) -> Option<Fo
     let covariance: f64 = points.iter().map(|(day, bytes)| (day - mean_day) * (bytes - mean_bytes)).sum();
     let variance: f64 = points.iter().map(|(day, _)| (day - mean_day).powi(2)).sum();
     let bytes_per_day = covariance / variance;
-    Some(Forecast { bytes_per_day, until_full: free_bytes.and_then(|free| until_full(free, bytes_per_day)) })
+    Some(Forecast { bytes_per_day, until_full: room.and_then(|room| until_full(room, bytes_per_day)) })
 }
 
 fn until_full(free_bytes: u64, bytes_per_day: f64) -> Option<SignedDuration> {

@@ -110,13 +110,55 @@ words! {
         KeysEscrow = "keys-escrow",
         /// WAL was received.
         WalReceive = "wal-receive",
+        /// A recovery, from damage to a database or cluster that is back.
+        Recover = "recover",
         /// A rehearsed recovery.
         Drill = "drill",
         /// Something that the schedule did or left undone.
         Schedule = "schedule",
         /// Somebody was alerted.
         Alert = "alert",
-    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, keys-escrow, wal-receive, drill, schedule, alert"
+    } "init, backup, verify, restore, export, prune, delete, hold, keys-add, keys-rotate, keys-remove, keys-escrow, wal-receive, recover, drill, schedule, alert"
+}
+
+words! {
+    /// What has happened, and so what a recovery has to do.
+    Scenario {
+        /// A database is damaged or gone, its server is not.
+        Corruption = "corruption",
+        /// Something went wrong at a known moment.
+        PointInTime = "point-in-time",
+        /// The machine is gone.
+        LostHost = "lost-host",
+        /// Rows of some tables are wrong or gone.
+        Tables = "tables",
+    } "corruption, point-in-time, lost-host, tables"
+}
+
+words! {
+    /// A step of a recovery. They come in this order; no scenario has all of them.
+    RecoveryStep {
+        /// Everything that could stop the recovery later is looked at.
+        Preflight = "preflight",
+        /// What uses the database is stopped.
+        StopServices = "stop-services",
+        /// The newest backup that verifies is chosen.
+        Choose = "choose",
+        /// A throwaway server is started, in which the recovery is rehearsed.
+        Sandbox = "sandbox",
+        /// The backup is restored beside what is damaged.
+        Restore = "restore",
+        /// WAL is replayed up to the target.
+        Replay = "replay",
+        /// What was restored is compared with the backup, and checked.
+        Check = "check",
+        /// What was restored takes the place of what was damaged.
+        Switch = "switch",
+        /// What uses the database is started.
+        StartServices = "start-services",
+        /// The application says that it is well.
+        Health = "health",
+    } "preflight, stop-services, choose, sandbox, restore, replay, check, switch, start-services, health"
 }
 
 words! {

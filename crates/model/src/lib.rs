@@ -12,6 +12,7 @@ mod inventory;
 mod kind;
 mod lsn;
 mod name;
+mod recovery_id;
 mod recovery_plan;
 mod recovery_target;
 mod recovery_window;
@@ -29,12 +30,13 @@ pub use cluster_id::{ParseIdError, SystemId, TimelineId};
 pub use cluster_path::{ClusterPath, ParseClusterPathError};
 pub use filters::Filters;
 pub use forecast::{
-    FORECAST_DAYS, FORECAST_HORIZON, FORECAST_LEAST_POINTS, FORECAST_LEAST_SPAN, Forecast, forecast,
+    FORECAST_DAYS, FORECAST_HORIZON, FORECAST_LEAST_POINTS, FORECAST_LEAST_SPAN, Forecast, forecast, trend,
 };
 pub use inventory::{Class, Difference, Inventory, Item};
-pub use kind::{Kind, Level, Operation, Outcome, ParseWordError, RunOutcome};
+pub use kind::{Kind, Level, Operation, Outcome, ParseWordError, RecoveryStep, RunOutcome, Scenario};
 pub use lsn::{Lsn, ParseLsnError};
 pub use name::{QualifiedName, quote_identifier, quote_literal};
+pub use recovery_id::{ParseRecoveryIdError, RecoveryId};
 pub use recovery_plan::{RecoveryPlan, TargetTimeline, TimedWindow, plan_recovery};
 pub use recovery_target::{ParseMomentError, RecoveryTarget, parse_moment};
 pub use recovery_window::{
@@ -47,7 +49,7 @@ pub use retention::{
     plan_removal, plan_retention, superseded_failures,
 };
 pub use row_proof::{ROW_SECRET_BYTES, RowHashState, RowHasher, RowProof, TableRecord};
-pub use run::{Actor, Run, RunEnd, RunEvent, RunFacts, RunStart, VerificationFacts, runs};
+pub use run::{Actor, RecoveryFacts, Run, RunEnd, RunEvent, RunFacts, RunStart, VerificationFacts, runs};
 pub use schedule::{Cadence, CronExpression, Due, ParseCronError, Schedule};
 pub use segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, SegmentHeaderError, SegmentMismatch};
 pub use size::ByteSize;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{BackupId, Kind, Level, Operation, Outcome, RunOutcome};
+use crate::{BackupId, Kind, Level, Operation, Outcome, RunOutcome, Scenario};
 
 /// Who asked for an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,32 @@ pub struct RunFacts {
     /// The verification, of a backup its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<VerificationFacts>,
+    /// The recovery, rehearsed or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryFacts>,
+}
+
+/// What a recovery came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryFacts {
+    /// What had happened, or was supposed to have.
+    pub scenario: Scenario,
+    /// From its begin to its end, in milliseconds: the time that it took to recover.
+    pub rto_ms: u64,
+    /// The time that it may take.
+    pub rto_limit_ms: u64,
+    /// The age of what was recovered when the recovery began, in milliseconds: what was lost. Nothing where a moment was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_ms: Option<u64>,
+    /// The age that it may have.
+    pub rpo_limit_ms: u64,
+}
+
+impl RecoveryFacts {
+    /// Whether it was done in time and with no more loss than allowed.
+    pub fn is_within(&self) -> bool {
+        self.rto_ms <= self.rto_limit_ms && self.rpo_ms.is_none_or(|lost| lost <= self.rpo_limit_ms)
+    }
 }
 
 /// What a verification came to.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use model::RecoveryStep;
 use repository::LeaseToken;
 
 use crate::{ReceiveEvent, Warning};
@@ -49,6 +50,15 @@ impl Observer for Unobserved {
 /// One thing that an operation reports while it runs.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// A step of a recovery begins.
+    Step {
+        /// The step.
+        step: RecoveryStep,
+        /// Its number, from 1.
+        number: usize,
+        /// The number of steps.
+        of: usize,
+    },
     /// A phase begins.
     Phase(Phase),
     /// A phase has come this far.

@@ -14,7 +14,7 @@ use postgres::{FilterError, SnapshotError, ToolsError};
 
 use postgres::{AmcheckError, RestoredError, Unusable};
 
-use crate::{DirectoryError, ReceiveError, TablesError, Unreachable, WalError};
+use crate::{DirectoryError, ReceiveError, RecoverError, TablesError, Unreachable, WalError};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,9 @@ pub enum Error {
     /// WAL cannot be received.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
+    /// A recovery stopped.
+    #[error(transparent)]
+    Recover(RecoverError),
     /// A session could not be given its settings.
     #[error(transparent)]
     Session(#[from] SessionError),

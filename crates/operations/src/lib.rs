@@ -16,6 +16,7 @@ mod physical;
 mod problem;
 mod progress;
 mod receive;
+mod recover;
 mod restore;
 mod row_chunks;
 mod row_diff;
@@ -38,6 +39,11 @@ pub use physical::{
 pub use postgres;
 pub use problem::Problem;
 pub use receive::{Origin, ReceiveError, ReceiveEvent, ReceiveReport, ReceiveRequest, receive_wal};
+pub use recover::{
+    BareSite, DatabaseDrill, DatabaseRecovery, Databases, Found, Objectives, PlanRequest, RecoverError,
+    RecoveryDirectory, RecoveryRecord, RecoveryState, Site, Skipped, StepRecord, StepState, drill_database,
+    markdown, plan_database, plan_database_drill, recover_database, roll_back_database,
+};
 pub use restore::{RestoreReport, RestoreRequest, restore};
 pub use row_diff::{Differing, RowSample, SampleColumn, SampleValue, TableDiff};
 pub use table_recovery::{

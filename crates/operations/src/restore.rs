@@ -34,6 +34,8 @@ pub struct RestoreRequest {
     pub tables: Vec<String>,
     /// Connections that load at the same time.
     pub jobs: usize,
+    /// The end of the temporary name of a new database, for who has to find one that a killed restore left; random when nothing.
+    pub suffix: Option<[u8; 4]>,
 }
 
 /// What came of a restore.
@@ -111,8 +113,8 @@ impl Restore<'_> {
         let selection = self.select(Existing::in_new_database)?;
         self.prepare_roles(&mut client, selection.as_ref(), true)?;
         let properties = self.backup.properties.clone();
-        let database =
-            NewDatabase::create(target, properties, Apply::default(), self.context.random_bytes())?;
+        let suffix = self.request.suffix.unwrap_or_else(|| self.context.random_bytes());
+        let database = NewDatabase::create(target, properties, Apply::default(), suffix)?;
         self.load(database.options(), client.server_major(), selection.as_ref())?;
         self.context.phase(Phase::Finish);
         self.left_out.extend(database.finish(target.database(), self.request.clean)?);

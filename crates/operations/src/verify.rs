@@ -19,7 +19,7 @@ use crate::opened::Opened;
 use crate::physical::rehearse_cluster;
 use crate::{Context, Error, Event, Phase, Problem, Warning};
 pub(crate) use compare::{Compared, foreign_key_problem};
-pub(crate) use restored::{Rehearsal, find_tools, sandbox_options};
+pub(crate) use restored::{BackupSandbox, Rehearsal};
 
 /// What a verification found.
 #[derive(Debug, Clone)]

@@ -17,12 +17,15 @@ mod properties;
 mod restore;
 mod roles;
 mod selection;
+mod switch;
 mod tokens;
 mod transcript;
 
 use std::io;
 
-pub use database::{NewDatabase, database_exists, databases, first_object, maintenance_client};
+pub use database::{
+    NewDatabase, database_exists, databases, drop_temporary, first_object, maintenance_client,
+};
 pub use existing::Existing;
 pub use names::find_table;
 pub use phase::Phase;
@@ -30,6 +33,7 @@ pub use properties::{Apply, DatabaseProperties, DatabaseSetting, Privilege, Secu
 pub use restore::{LoadOptions, Loader};
 pub use roles::{Membership, RoleRecord, create_roles, missing_roles, read_roles, roles_needed};
 pub use selection::{LeftOut, Selection, foreign_keys_to};
+pub use switch::{accepts_connections, allow_connections, database_name, database_oid, switch_databases};
 
 use crate::archive::ArchiveError;
 use crate::client::Error;

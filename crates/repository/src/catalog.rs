@@ -33,6 +33,8 @@ pub struct BackupSummary {
     pub started_at: Timestamp,
     /// When everything was read.
     pub finished_at: Timestamp,
+    /// The moment of which the data is: what was committed later is not in it.
+    pub snapshot_at: Timestamp,
     /// Bytes of all streams.
     pub plain_bytes: u64,
     /// Bytes that it added to the repository.
@@ -152,6 +154,7 @@ impl Repository {
             source: manifest.source,
             started_at: manifest.started_at,
             finished_at: manifest.finished_at,
+            snapshot_at: manifest.snapshot_at,
             plain_bytes: manifest.plain_bytes,
             stored_bytes: manifest.stored_bytes,
             reused_bytes: manifest.reused_bytes,

@@ -6,6 +6,7 @@
 pub mod alerts;
 pub mod child;
 pub mod daemon;
+pub mod health;
 pub mod hooks;
 pub mod http;
 pub mod journal;

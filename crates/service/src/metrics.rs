@@ -8,6 +8,7 @@
 
 mod backups;
 mod daemon;
+mod drills;
 mod families;
 mod family;
 mod page;
@@ -30,6 +31,7 @@ pub fn text(status: &Status, now: Timestamp, form: Form) -> String {
     daemon::write(&mut page, status);
     if let Some(observation) = &status.observation {
         runs::write(&mut page, observation);
+        drills::write(&mut page, observation);
         backups::write(&mut page, observation, now);
         wal::write(&mut page, observation);
         storage::write(&mut page, observation, now);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use model::{BackupId, Kind, Lsn, Operation, RunOutcome, SystemId};
+use model::{BackupId, Kind, Lsn, Operation, RecoveryFacts, RunOutcome, SystemId};
 
 /// What is known at a moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +123,15 @@ pub struct RunEnding {
     pub stored_bytes: Option<u64>,
     /// Whether the backup that it made was proven, where it made one and tried.
     pub proven: Option<bool>,
+    /// What it recovered, rehearsed or not.
+    pub recovery: Option<RecoveryFacts>,
+}
+
+impl RunEnding {
+    /// Whether it was done, with or without warnings.
+    pub fn is_success(&self) -> bool {
+        matches!(self.outcome, RunOutcome::Done | RunOutcome::Warnings)
+    }
 }
 
 /// Where the repository is.

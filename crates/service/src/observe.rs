@@ -271,6 +271,7 @@ fn record(run: Run) -> RunRecord {
             plain_bytes: facts.plain_bytes,
             stored_bytes: facts.stored_bytes,
             proven: facts.verification.map(|verification| verification.outcome == Outcome::Proven),
+            recovery: facts.recovery,
         }),
     }
 }

@@ -5,7 +5,7 @@
 //! future counts as served now.
 
 use jiff::{SignedDuration, Timestamp};
-use model::{Due, Kind, Schedule};
+use model::{Due, Kind, Scenario, Schedule};
 
 /// The wait before the first retry; each one after it waits three times as long.
 const FIRST_RETRY: SignedDuration = SignedDuration::from_mins(5);
@@ -27,6 +27,13 @@ pub enum Action {
         /// The source.
         source: Option<String>,
     },
+    /// A recovery is rehearsed.
+    Drill {
+        /// The source; nothing when it is the one that the environment names.
+        source: Option<String>,
+        /// What is rehearsed.
+        scenario: Scenario,
+    },
     /// What expired is removed.
     Prune,
 }
@@ -36,7 +43,7 @@ impl Action {
     fn works_on(&self) -> Option<&str> {
         match self {
             Self::Backup { source, .. } => Some(source.as_deref().unwrap_or_default()),
-            Self::Verify { .. } | Self::Prune => None,
+            Self::Verify { .. } | Self::Drill { .. } | Self::Prune => None,
         }
     }
 }

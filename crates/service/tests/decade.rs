@@ -83,7 +83,7 @@ impl World {
         if ended == Ended::Done {
             match &start.task.action {
                 Action::Backup { source, kind } => self.back_up(source.as_deref().unwrap(), *kind),
-                Action::Verify { .. } => {}
+                Action::Verify { .. } | Action::Drill { .. } => {}
                 Action::Prune => self.prune(),
             }
         }

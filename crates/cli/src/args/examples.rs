@@ -81,6 +81,50 @@ Examples:
 After a restore with --data-dir, start the server: it replays WAL up to the target, which it fetches with \
 `chronavault wal fetch`, and then removes the settings that say so.";
 
+pub(super) const RECOVER: &str = "\
+Examples:
+  chronavault recover corruption --source books --dry-run
+  chronavault recover corruption --source books
+  chronavault recover corruption --source books --rollback
+  chronavault recover point-in-time --source books --at 2026-11-26T03:00:00Z
+
+Each scenario is planned first, with the time that each step is expected to take. It stops at the first step that fails, with what is \
+there in a known state; --resume goes on from there, --rollback undoes it. The report has the time of each step.";
+
+pub(super) const RECOVER_CORRUPTION: &str = "\
+Examples:
+  chronavault recover corruption --source books --dry-run
+  chronavault recover corruption --source books --yes
+  chronavault recover corruption --source books --resume
+  chronavault recover corruption --source books --rollback
+
+Steps: preflight; stop services (recovery.stop_services in chronavault.toml); choose the newest backup that verifies; restore it into a \
+new database beside the damaged one; compare every row and run the checks; exchange the names in one transaction, the damaged \
+database is kept; start services; ask recovery.health_url until the application is well. Scheduled backups of the source wait meanwhile.";
+
+pub(super) const RECOVER_POINT_IN_TIME: &str = "\
+Examples:
+  chronavault recover point-in-time --source books --at 2026-11-26T03:00:00Z --dry-run
+  chronavault recover point-in-time --source books --at 2026-11-26T03:00:00Z --yes
+  chronavault recover point-in-time --source books --at 2026-11-26T03:00:00Z --switch
+
+The newest logical backup that is not after the moment is restored and checked. What was committed between its snapshot and the moment \
+is not in it; how much that is, is said. A cluster with physical backups and archived WAL is recovered exactly: \
+`chronavault restore latest --data-dir DIR --at TIME`.";
+
+pub(super) const RECOVER_LIST: &str = "\
+Examples:
+  chronavault recover list
+  chronavault recover list --source books --json";
+
+pub(super) const DRILL: &str = "\
+Examples:
+  chronavault drill --source books
+  chronavault drill --source books --scenario corruption --dry-run
+
+The scenario is rehearsed with a throwaway server: nothing that is in use is touched. What it took is compared with recovery.rto_hours and \
+recovery.rpo_hours, and kept: `chronavault recover list` shows all of them, the report has each step, hashes and who asked.";
+
 pub(super) const EXPORT: &str = "\
 Examples:
   chronavault export latest | psql -v ON_ERROR_STOP=1 -d scratch

@@ -9,7 +9,7 @@ use operations::postgres::{
     ClusterError, Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, ReplicationError,
     SandboxError, SnapshotError,
 };
-use operations::{ReceiveError, WalError};
+use operations::{ReceiveError, RecoverError, WalError};
 use repository::{InitError, KeyError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
 use service::journal::JournalError;
@@ -317,6 +317,7 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Server(error) => of_server(error),
         Error::Replication(error) => of_replication(error),
         Error::Receive(error) => of_receive(error),
+        Error::Recover(error) => of_recover(error),
         Error::Snapshot(error) => of_snapshot(error),
         Error::Tools(_) => Code::ToolsMissing,
         Error::Process(_) => Code::ToolsFailed,
@@ -351,6 +352,19 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Wal(error) => of_wal(error),
         Error::Output(error) => behind(error, Code::OutputFailed),
         Error::Cancelled => Code::Cancelled,
+    }
+}
+
+fn of_recover(error: &RecoverError) -> Code {
+    match error {
+        RecoverError::NoBackup { .. } => Code::RecoverNoBackup,
+        RecoverError::MayNotCreate => Code::ServerPrivileges,
+        RecoverError::Site { .. } => Code::RecoverSite,
+        RecoverError::Checks { .. } => Code::RecoverChecks,
+        RecoverError::Changed { .. } => Code::RecoverChanged,
+        RecoverError::NothingBehind { .. } => Code::RecoverNothingBehind,
+        RecoverError::Incomplete { .. } | RecoverError::Record { .. } => Code::RecoverRecord,
+        RecoverError::NotHere { .. } => Code::DrillNotHere,
     }
 }
 

@@ -1,13 +1,16 @@
 //! Warnings, findings and problems of a verification: what to do next about each, and which of them need a person.
 
-use operations::Warning;
+use std::time::Duration;
+
 use operations::postgres::Severity;
+use operations::{RecoveryRecord, Warning};
 use repository::Proof;
 use service::journal::{Finding, FindingKind};
 
 use super::Code;
 use crate::failure::{Failure, one_line};
 use crate::screen::Notice;
+use crate::wording;
 
 impl From<&Warning> for Notice {
     fn from(warning: &Warning) -> Self {
@@ -115,6 +118,29 @@ pub(crate) fn foreign_proof(proof: &Proof) -> Notice {
         ),
         hint: "Run `chronavault verify` again; find out who put the manifest or the proof there.".to_owned(),
     }
+}
+
+/// What a recovery, rehearsed or not, took more of than it may.
+pub(crate) fn missed_objectives(record: &RecoveryRecord) -> Vec<Notice> {
+    let shown = |ms: u64| wording::duration(Duration::from_millis(ms));
+    let mut notices = Vec::new();
+    let (rto, rpo) = (record.objectives.rto_ms, record.objectives.rpo_ms);
+    if let Some(took) = record.rto_ms().filter(|took| *took > rto) {
+        notices.push(Notice {
+            code: "recovery.rto".to_owned(),
+            message: format!("it took {}, and may take {}", shown(took), shown(rto)),
+            hint: "Look at the longest step in the report; more --jobs, faster storage or a physical backup may help."
+                .to_owned(),
+        });
+    }
+    if let Some(lost) = record.rpo_ms().filter(|lost| *lost > rpo) {
+        notices.push(Notice {
+            code: "recovery.rpo".to_owned(),
+            message: format!("the changes of {} are lost, and those of {} may be", shown(lost), shown(rpo)),
+            hint: "Make backups more often, or archive WAL: `chronavault wal receive`.".to_owned(),
+        });
+    }
+    notices
 }
 
 /// What was found in the journal that is no problem by itself, and problems, which have the object beside them.

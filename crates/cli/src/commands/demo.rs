@@ -206,6 +206,7 @@ impl Story {
             create_roles: false,
             tables: Vec::new(),
             jobs: self.backup.jobs,
+            suffix: None,
         };
         let context = self.surroundings.context();
         let report = operations::restore(repository, &backup.manifest.id, &request, &context)

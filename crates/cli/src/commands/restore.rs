@@ -58,6 +58,7 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
         create_roles: args.create_roles,
         tables: args.tables.clone(),
         jobs: settings.jobs(args.jobs)?,
+        suffix: None,
     };
     let repository = opening::repository(&settings)?;
     let id = opening::backup(&repository, &args.backup, args.source.as_deref())?;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use model::Operation;
+use model::{Operation, Scenario};
 use repository::KeyLabel;
 
 use crate::args::{
-    BackupArg, BackupArgs, Command, DeleteArgs, ExportArgs, FormatArg, HoldArgs, KeysCommand, KindArg,
-    PruneArgs, RestoreArgs, RetentionArgs, VerifyArgs, WalCommand, WalReceiveArgs,
+    BackupArg, BackupArgs, Command, DeleteArgs, DrillArgs, ExportArgs, FormatArg, HoldArgs, KeysCommand,
+    KindArg, PruneArgs, RecoverCommand, RestoreArgs, RetentionArgs, VerifyArgs, WalCommand, WalReceiveArgs,
 };
 use crate::connection;
 use crate::environment::Environment;
@@ -40,6 +40,8 @@ impl Asked {
             Command::Prune(args) if !args.dry_run => Self::prune(args),
             Command::Delete(args) if !args.dry_run => Self::delete(args),
             Command::Hold(args) if args.release || args.reason.is_some() => Self::hold(args),
+            Command::Recover(command) => return Self::recover(command, environment),
+            Command::Drill(args) if !args.dry_run => Self::drill(args),
             Command::Wal(WalCommand::Receive(args)) => Self::receive(args),
             Command::Keys(command) => return Self::keys(command),
             Command::Wal(
@@ -56,6 +58,7 @@ impl Asked {
             | Command::Show(_)
             | Command::Journal(_)
             | Command::Alert(_)
+            | Command::Drill(_)
             | Command::Serve
             | Command::Config(_)
             | Command::Doctor(_)
@@ -127,6 +130,31 @@ impl Asked {
             .maybe("data_dir", directory.map(|directory| directory.display()).as_ref())
             .maybe("target", directory.map(|_| cluster.target.target()).as_ref())
             .flag("delta", cluster.delta)
+    }
+
+    fn recover(command: &RecoverCommand, environment: &Environment) -> Option<Self> {
+        let (scenario, at, args) = match command {
+            RecoverCommand::Corruption(args) => (Scenario::Corruption, None, &args.database),
+            RecoverCommand::PointInTime(args) => (Scenario::PointInTime, args.at, &args.database),
+            RecoverCommand::List(_) => return None,
+        };
+        if args.dry_run {
+            return None;
+        }
+        let described = |to: &String| connection::parse(environment, to, "--to").ok().map(|to| to.describe());
+        let asked = Self::new(Operation::Recover, false, args.source.as_ref())
+            .with("scenario", &scenario)
+            .maybe("at", at.as_ref())
+            .maybe("to", args.to.as_ref().and_then(described).as_ref())
+            .maybe("backup", args.backup.as_ref())
+            .flag("create_roles", args.create_roles)
+            .flag("resume", args.resume.is_some())
+            .flag("rollback", args.rollback.is_some());
+        Some(asked)
+    }
+
+    fn drill(args: &DrillArgs) -> Self {
+        Self::new(Operation::Drill, false, args.source.as_ref()).with("scenario", &args.scenario)
     }
 
     fn export(args: &ExportArgs) -> Self {

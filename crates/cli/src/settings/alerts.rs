@@ -73,6 +73,7 @@ impl Settings {
             self.alert_number("storage_critical_percent", table.storage_critical_percent, 1..=100)?;
         let forecast = self.alert_number("forecast_days", table.forecast_days, 0..=3650)?;
         let key_days = self.alert_number("key_days", table.key_days, 1..=36_500)?;
+        let drill_days = self.alert_number("drill_trend_days", table.drill_trend_days, 0..=3650)?;
         let lag = self.alert_number("wal_lag_mb", table.wal_lag_mb, 1..=100_000_000)?;
         let age = self.alert_number("wal_age_minutes", table.wal_age_minutes, 1..=MINUTES)?;
         let factor = table.outlier_factor.unwrap_or(base.outlier_factor);
@@ -91,6 +92,7 @@ impl Settings {
             storage_critical_percent: percent_or(critical, base.storage_critical_percent),
             forecast_days,
             forecast_critical_days: base.forecast_critical_days.min(forecast_days),
+            drill_trend_days: days_or(drill_days, base.drill_trend_days),
             key_days: days_or(key_days, base.key_days),
             wal_lag_bytes: lag.map_or(base.wal_lag_bytes, |megabytes| megabytes * 1_000_000),
             wal_age: age.map(span),

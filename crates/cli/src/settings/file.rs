@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use model::Kind;
+use model::{Kind, Scenario};
 use serde::Deserialize;
 
 pub(crate) use alerts::{
@@ -45,6 +45,8 @@ pub(crate) struct Content {
     pub(crate) schedules: Vec<ScheduleTable>,
     /// `[hooks]`
     pub(crate) hooks: HooksTable,
+    /// `[recovery]`
+    pub(crate) recovery: RecoveryTable,
     /// `[retention]`
     pub(crate) retention: RetentionTable,
     /// `[sources.NAME]`
@@ -133,6 +135,28 @@ pub(crate) struct HooksTable {
     pub(crate) limit_seconds: Option<u64>,
 }
 
+/// `[recovery]` and `[sources.NAME.recovery]`: objectives, and what there is to do around a recovery.
+#[derive(Debug, Default, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RecoveryTable {
+    /// Hours that a recovery may take.
+    pub(crate) rto_hours: Option<u64>,
+    /// Hours of which the changes may be lost.
+    pub(crate) rpo_hours: Option<u64>,
+    /// Stops what uses the database: a program and its arguments.
+    pub(crate) stop_services: Option<Vec<String>>,
+    /// Starts it.
+    pub(crate) start_services: Option<Vec<String>>,
+    /// How long each of the two may take.
+    pub(crate) limit_seconds: Option<u64>,
+    /// What answers with a status of 200 to 299 when the application is well.
+    pub(crate) health_url: Option<String>,
+    /// How long it gets to become so.
+    pub(crate) health_seconds: Option<u64>,
+    /// Whom to call.
+    pub(crate) contacts: Vec<String>,
+}
+
 /// What becomes of runs when the daemon is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,6 +175,8 @@ pub(crate) enum ScheduledTask {
     Backup,
     /// A verification of the backup whose proof is the oldest.
     Verify,
+    /// A rehearsed recovery.
+    Drill,
     /// A prune.
     Prune,
 }
@@ -167,6 +193,9 @@ pub(crate) struct ScheduleTable {
     /// What a backup is of.
     #[serde(default)]
     pub(crate) kind: Option<Kind>,
+    /// What a drill rehearses.
+    #[serde(default)]
+    pub(crate) scenario: Option<Scenario>,
     /// A cron expression.
     #[serde(default)]
     pub(crate) cron: Option<String>,
@@ -231,6 +260,8 @@ pub(crate) struct SourceTable {
     pub(crate) slot: Option<String>,
     /// How long its backups are kept, where that is not as for all.
     pub(crate) retention: RetentionTable,
+    /// What is particular to its recovery.
+    pub(crate) recovery: RecoveryTable,
 }
 
 impl SettingsFile {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use model::{Cadence, CronExpression, Kind, Schedule};
+use model::{Cadence, CronExpression, Kind, Scenario, Schedule};
 use service::daemon::ReceiverTask;
 use service::http::{Address, DEFAULT_ADDRESS, ParseAddressError};
 use service::scheduler::{Action, Task};
@@ -167,6 +167,12 @@ impl Settings {
                 let name =
                     source.as_ref().map_or_else(|| "verify".to_owned(), |source| format!("verify/{source}"));
                 new(name, Action::Verify { source }, schedule)
+            }
+            ScheduledTask::Drill => {
+                let scenario = table.scenario.unwrap_or(Scenario::Corruption);
+                let of = table.source.as_deref().unwrap_or("default");
+                let name = format!("drill/{of}/{scenario}");
+                new(name, Action::Drill { source: table.source.clone(), scenario }, schedule)
             }
             ScheduledTask::Prune => new("prune".to_owned(), Action::Prune, schedule),
         };

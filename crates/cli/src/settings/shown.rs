@@ -3,8 +3,11 @@
 //! Invariant: no secret is shown. Of a connection string, only what has no password in it.
 
 use serde::Serialize;
+use service::health::HealthCheck;
+use service::hooks::Hook;
 
 use super::Settings;
+use super::file::RecoveryTable;
 use crate::args::{BackupArgs, RetentionArgs};
 use crate::connection;
 use crate::failure::Failure;
@@ -28,6 +31,7 @@ impl Settings {
         self.show_backup(&mut shown)?;
         self.show_retention(&mut shown)?;
         self.show_service(&mut shown)?;
+        self.show_recovery(&mut shown)?;
         self.show_alerts(&mut shown)?;
         self.show_sources(&mut shown)?;
         Ok(shown)
@@ -183,6 +187,34 @@ impl Settings {
         Ok(())
     }
 
+    fn show_recovery(&self, shown: &mut Vec<Shown>) -> Result<(), Failure> {
+        let sources = &self.file.content.sources;
+        let own = sources.iter().filter(|(_, source)| source.recovery != RecoveryTable::default());
+        let own = own.map(|(name, source)| (Some(name.as_str()), &source.recovery));
+        for (source, table) in [(None, &self.file.content.recovery)].into_iter().chain(own) {
+            let recovery = self.recovery(source)?;
+            let at = source.map(|source| format!("sources.{source}.")).unwrap_or_default();
+            let hours = |ms: u64| (ms / 3_600_000).to_string();
+            let command = |hook: &Option<Hook>| {
+                hook.as_ref().map_or_else(|| "none".to_owned(), |hook| hook.command.join(" "))
+            };
+            let health = recovery.health.as_ref().map_or("none", HealthCheck::place).to_owned();
+            let values = [
+                ("rto_hours", hours(recovery.objectives.rto_ms), table.rto_hours.is_some()),
+                ("rpo_hours", hours(recovery.objectives.rpo_ms), table.rpo_hours.is_some()),
+                ("stop_services", command(&recovery.stop), table.stop_services.is_some()),
+                ("start_services", command(&recovery.start), table.start_services.is_some()),
+                ("health_url", health, table.health_url.is_some()),
+                ("contacts", recovery.contacts.join(", "), !table.contacts.is_empty()),
+            ];
+            for (name, value, is_in_file) in values {
+                let origin = self.origin("", is_in_file);
+                shown.push(Shown { name: format!("{at}recovery.{name}"), value, origin });
+            }
+        }
+        Ok(())
+    }
+
     /// Thresholds, and which channels there are; their secrets are not even read.
     fn show_alerts(&self, shown: &mut Vec<Shown>) -> Result<(), Failure> {
         let table = &self.file.content.alerts;
@@ -198,6 +230,7 @@ impl Settings {
                 table.storage_critical_percent.is_some(),
             ),
             ("forecast_days", policy.forecast_days.to_string(), table.forecast_days.is_some()),
+            ("drill_trend_days", policy.drill_trend_days.to_string(), table.drill_trend_days.is_some()),
             ("key_days", policy.key_days.to_string(), table.key_days.is_some()),
             ("wal_lag_mb", (policy.wal_lag_bytes / 1_000_000).to_string(), table.wal_lag_mb.is_some()),
             ("wal_age_minutes", age, table.wal_age_minutes.is_some()),

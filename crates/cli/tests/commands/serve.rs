@@ -81,6 +81,40 @@ fn scene() -> (Cluster, Place) {
 }
 
 #[test]
+fn a_recovery_is_rehearsed_by_schedule_and_measured() {
+    let (cluster, place) = scene();
+    let (url, http, notify) = (cluster.url("postgres"), place.path("http.sock"), place.path("notify.sock"));
+    let settings = format!(
+        "[service]\nobserve_seconds = 1\nlisten = \"unix:{}\"\n[sources.books]\nurl = {url:?}\n[[schedules]]\ntask = \"drill\"\nsource = \"books\"\n\
+         every_hours = 720\njitter_minutes = 0\n[recovery]\nrto_hours = 0\n",
+        http.display()
+    );
+    fs::write(place.path("chronavault.toml"), settings).unwrap();
+    place.run(&["backup", "--source", "books", "--no-verify"]).succeeds();
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    let place = place.with("NOTIFY_SOCKET", notify.to_str().unwrap());
+    let daemon = Daemon::start(&place);
+    assert_eq!(daemon.wait_for("started")["run"], "drill/books/corruption");
+    assert_eq!(daemon.wait_for("ended")["status"], 4, "it took longer than nothing");
+    // What a run did is seen before the loop turns again. What was told before that is of no interest.
+    manager.set_nonblocking(true).unwrap();
+    while manager.recv(&mut [0; 1000]).is_ok() {}
+    manager.set_nonblocking(false).unwrap();
+    turns(&manager, "WATCHDOG=1");
+    turns(&manager, "WATCHDOG=1");
+    let page = get(&http, "/metrics");
+    assert!(
+        page.contains("chronavault_drill_rto_seconds{source=\"books\",scenario=\"corruption\"} 0"),
+        "{page}"
+    );
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ends(), Some(0));
+    let alerts = place.run(&["alert", "list", "--json"]).json();
+    let is_missed = |alert: &Value| alert["code"] == "alert.drill_missed";
+    assert!(alerts["alerts"].as_array().unwrap().iter().any(is_missed), "{alerts}");
+}
+
+#[test]
 fn what_is_due_runs_and_is_in_the_journal() {
     let (_cluster, place) = scene();
     let daemon = Daemon::start(&place);
@@ -125,6 +159,17 @@ fn get(socket: &std::path::Path, path: &str) -> String {
     answer
 }
 
+/// Waits until the service manager is told something.
+fn turns(manager: &UnixDatagram, wanted: &str) {
+    let mut notice = [0; 1000];
+    loop {
+        let length = manager.recv(&mut notice).unwrap();
+        if std::str::from_utf8(&notice[..length]).unwrap().contains(wanted) {
+            return;
+        }
+    }
+}
+
 #[test]
 fn metrics_health_and_the_service_manager_are_told_how_it_does() {
     let (_cluster, place) = scene();
@@ -134,13 +179,7 @@ fn metrics_health_and_the_service_manager_are_told_how_it_does() {
     let manager = UnixDatagram::bind(&notify).unwrap();
     let place = place.with("NOTIFY_SOCKET", notify.to_str().unwrap());
     let daemon = Daemon::start(&place);
-    let told = |wanted: &str| loop {
-        let mut notice = [0; 1000];
-        let length = manager.recv(&mut notice).unwrap();
-        if std::str::from_utf8(&notice[..length]).unwrap().contains(wanted) {
-            return;
-        }
-    };
+    let told = |wanted: &str| turns(&manager, wanted);
     told("READY=1");
     told("WATCHDOG=1");
     while daemon.wait_for("ended")["run"] != "prune" {}

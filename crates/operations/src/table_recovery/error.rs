@@ -1,6 +1,6 @@
 //! Why tables could not be compared or recovered.
 
-use model::QualifiedName;
+use model::{BackupId, QualifiedName};
 
 /// Tables could not be compared or recovered. Nothing was changed, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,14 @@ pub enum TablesError {
         backup: String,
         /// The encoding of the live database.
         live: String,
+    },
+    /// This machine cannot restore the backup.
+    #[error("{id} cannot be restored on this machine: {reason}")]
+    NoSandbox {
+        /// The backup.
+        id: BackupId,
+        /// Why not.
+        reason: String,
     },
     /// The cluster of a physical backup has no such database.
     #[error("the cluster in the backup has no database {database}; it has {}", known.join(", "))]

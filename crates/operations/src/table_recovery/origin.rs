@@ -6,16 +6,18 @@ use std::io::{self, BufReader};
 
 use model::{BackupId, QualifiedName, RecoveryTarget, TargetTimeline};
 use postgres::archive::Toc;
-use postgres::load::{Apply, Existing, LoadOptions, NewDatabase, Selection, create_roles, databases};
-use postgres::{Client, ConnectOptions, ErrorKind, Sandbox, start_definitions};
+use postgres::load::{Existing, Selection, databases};
+use postgres::{Client, ConnectOptions, ErrorKind, start_definitions};
 use repository::Repository;
 
 use super::TablesError;
-use crate::loading::Loading;
 use crate::opened::Opened;
 use crate::physical::{Moment, StartFrom, restore_moment};
-use crate::verify::{find_tools, sandbox_options};
+use crate::verify::BackupSandbox;
 use crate::{Context, Error, Phase};
+
+/// The name of the restored database.
+const DATABASE: &str = "recovered";
 
 /// Where the rows come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub(super) struct OldRows {
 enum Keeper {
     /// With every definition of the database that was backed up.
     Logical {
-        _sandbox: Box<Sandbox>,
+        _sandbox: Box<BackupSandbox>,
         toc: Toc,
     },
     Physical(Box<Moment>),
@@ -84,30 +86,11 @@ impl OldRows {
         context.phase(Phase::Preflight);
         let backup = Opened::open(repository, id)?;
         let selection = Selection::of_tables(&backup.toc, tables, &Existing::in_new_database())?;
-        let (server_tools, tools) = find_tools(&backup, context)?;
-        context.phase(Phase::Sandbox);
-        let sandbox = Sandbox::start(&server_tools, &sandbox_options(&backup, context))?;
-        let mut client = Client::connect(&sandbox.options("postgres"))?;
-        create_roles(&mut client, &backup.roles)?;
-        let apply =
-            Apply { tablespaces: false, any_locale: true, security_labels: false, ..Apply::default() };
-        let target = sandbox.options("recovered");
-        let database =
-            NewDatabase::create(&target, backup.properties.clone(), apply, context.random_bytes())?;
-        let options = LoadOptions { tablespaces: false, publications: false, ..LoadOptions::default() };
-        let loading = Loading {
-            backup: &backup,
-            tools: &tools,
-            target: database.options(),
-            server_major: client.server_major(),
-            selection: Some(&selection),
-            options,
-            jobs,
-        };
-        loading.run(context)?;
-        database.finish(target.database(), false)?;
+        let sandbox = BackupSandbox::start(&backup, context)?
+            .map_err(|reason| TablesError::NoSandbox { id: id.clone(), reason })?;
+        let options = sandbox.restore_chosen(&backup, Some(&selection), DATABASE, jobs, context)?;
         let keeper = Keeper::Logical { _sandbox: Box::new(sandbox), toc: backup.toc };
-        Ok(Self { backup: id.clone(), options: target, keeper })
+        Ok(Self { backup: id.clone(), options, keeper })
     }
 
     /// The definitions of everything in the database.

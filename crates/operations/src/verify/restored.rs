@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use postgres::load::{Apply, LoadOptions, NewDatabase, create_roles};
-use postgres::{Client, Sandbox, SandboxOptions, Tools, ToolsError};
+use postgres::load::{Apply, LoadOptions, NewDatabase, Selection, create_roles};
+use postgres::{Client, ConnectOptions, Sandbox, SandboxOptions, Tools, ToolsError};
 use repository::Repository;
 
 use super::compare::{Compared, compare};
@@ -22,6 +22,8 @@ pub(crate) enum Rehearsal {
 
 /// Memory of the sandbox for pages. It has no other users, and its data was written a moment ago.
 const SHARED_BUFFERS: &str = "256MB";
+/// The name of the restored database.
+const DATABASE: &str = "proof";
 
 /// Restores `backup` into a throwaway cluster and compares what came out.
 pub(crate) fn rehearse(
@@ -30,49 +32,97 @@ pub(crate) fn rehearse(
     jobs: usize,
     context: &Context<'_>,
 ) -> Result<Rehearsal, Error> {
-    let (server_tools, tools) = match find_tools(backup, context) {
-        Ok(found) => found,
-        Err(error @ ToolsError::NotFound { .. }) => return Ok(Rehearsal::Impossible(error.to_string())),
-        Err(error) => return Err(error.into()),
+    let sandbox = match BackupSandbox::start(backup, context)? {
+        Ok(sandbox) => sandbox,
+        Err(reason) => return Ok(Rehearsal::Impossible(reason)),
     };
-    context.phase(Phase::Sandbox);
-    let sandbox = Sandbox::start(&server_tools, &sandbox_options(backup, context))?;
-    let mut client = Client::connect(&sandbox.options("postgres"))?;
-    if let Some(reason) = missing_extension(backup, &mut client)? {
-        return Ok(Rehearsal::Impossible(reason));
-    }
-    create_roles(&mut client, &backup.roles)?;
     let started_at = context.now();
-    let apply = Apply { tablespaces: false, any_locale: true, security_labels: false, ..Apply::default() };
-    let target = sandbox.options("proof");
-    let database = NewDatabase::create(&target, backup.properties.clone(), apply, context.random_bytes())?;
-    let server_version = client.server_version();
-    let loading = Loading {
-        backup,
-        tools: &tools,
-        target: database.options(),
-        server_major: client.server_major(),
-        selection: None,
-        options: LoadOptions { tablespaces: false, ..LoadOptions::default() },
-        jobs,
-    };
-    loading.run(context)?;
-    database.finish(target.database(), false)?;
+    let target = sandbox.restore(backup, DATABASE, jobs, context)?;
     let restore = elapsed(started_at, context);
     let compared = compare(backup, &repository.row_hasher(), &target, jobs, context)?;
-    Ok(Rehearsal::Done { compared, restore, server_version })
+    Ok(Rehearsal::Done { compared, restore, server_version: sandbox.server_version })
+}
+
+/// A throwaway server that can hold a backup.
+pub(crate) struct BackupSandbox {
+    sandbox: Sandbox,
+    tools: Tools,
+    server_version: u32,
+}
+
+impl BackupSandbox {
+    /// Starts it and makes the roles of the backup; or says why this machine cannot.
+    pub(crate) fn start(backup: &Opened, context: &Context<'_>) -> Result<Result<Self, String>, Error> {
+        let (server_tools, tools) = match find_tools(backup, context) {
+            Ok(found) => found,
+            Err(error @ ToolsError::NotFound { .. }) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        context.phase(Phase::Sandbox);
+        let sandbox = Sandbox::start(&server_tools, &options(backup, context))?;
+        let mut client = Client::connect(&sandbox.options("postgres"))?;
+        if let Some(reason) = missing_extension(backup, &mut client)? {
+            return Ok(Err(reason));
+        }
+        create_roles(&mut client, &backup.roles)?;
+        let server_version = client.server_version();
+        Ok(Ok(Self { sandbox, tools, server_version }))
+    }
+
+    /// How to connect to a database of it.
+    pub(crate) fn options(&self, database: &str) -> ConnectOptions {
+        self.sandbox.options(database)
+    }
+
+    /// Restores the backup into a new database.
+    pub(crate) fn restore(
+        &self,
+        backup: &Opened,
+        name: &str,
+        jobs: usize,
+        context: &Context<'_>,
+    ) -> Result<ConnectOptions, Error> {
+        self.restore_chosen(backup, None, name, jobs, context)
+    }
+
+    /// Restores what was chosen of the backup, or all, into a new database.
+    pub(crate) fn restore_chosen(
+        &self,
+        backup: &Opened,
+        selection: Option<&Selection>,
+        name: &str,
+        jobs: usize,
+        context: &Context<'_>,
+    ) -> Result<ConnectOptions, Error> {
+        let apply =
+            Apply { tablespaces: false, any_locale: true, security_labels: false, ..Apply::default() };
+        let target = self.options(name);
+        let database =
+            NewDatabase::create(&target, backup.properties.clone(), apply, context.random_bytes())?;
+        let loading = Loading {
+            backup,
+            tools: &self.tools,
+            target: database.options(),
+            server_major: self.server_version / 10_000,
+            selection,
+            options: LoadOptions { tablespaces: false, ..LoadOptions::default() },
+            jobs,
+        };
+        loading.run(context)?;
+        database.finish(name, false)?;
+        Ok(target)
+    }
 }
 
 /// The programs of a server that can hold the backup, and those that restore into it. They may be in different directories.
-pub(crate) fn find_tools(backup: &Opened, context: &Context<'_>) -> Result<(Tools, Tools), ToolsError> {
+fn find_tools(backup: &Opened, context: &Context<'_>) -> Result<(Tools, Tools), ToolsError> {
     let path = context.tool_path.as_deref();
     let server = Tools::find_server(backup.record.server_version / 10_000, path)?;
     let client = Tools::find(server.major(), path)?;
     Ok((server, client))
 }
 
-/// A sandbox that has room for the backup.
-pub(crate) fn sandbox_options(backup: &Opened, context: &Context<'_>) -> SandboxOptions {
+fn options(backup: &Opened, context: &Context<'_>) -> SandboxOptions {
     let tables = backup.record.tables.len();
     let mut options = SandboxOptions::new(&context.sandbox_parent);
     options.settings.push(("shared_buffers".to_owned(), SHARED_BUFFERS.to_owned()));

@@ -114,6 +114,7 @@ impl Scene {
             create_roles: false,
             tables: Vec::new(),
             jobs: 2,
+            suffix: None,
         };
         change(&mut request);
         Self::context_with(self.cluster.sandbox().tools(), |context| {

@@ -2,6 +2,7 @@
 
 use model::quote_identifier;
 
+use super::switch::{rename, swap};
 use super::{Apply, DatabaseProperties, LeftOut, LoadError};
 use crate::client::{Client, Error};
 use crate::conninfo::ConnectOptions;
@@ -14,9 +15,6 @@ const REPLACED: &str = "chronavault_replaced_";
 
 /// Databases from which others are made and renamed; every cluster has one of them unless somebody dropped both.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
-
-/// Milliseconds to wait for a session to end that was told to.
-const TERMINATION_MS: u32 = 10_000;
 
 /// SQLSTATEs with which a server says that it does not know a collation, or was built without its provider.
 const UNKNOWN_LOCALE: [&str; 3] = ["42809", "22023", "0A000"];
@@ -88,6 +86,23 @@ const FIRST_OBJECT: &str = "
     WHERE (oid >= 16384 OR catalog = 'pg_largeobject_metadata'::regclass) AND (catalog, oid) NOT IN (SELECT classid, objid FROM of_extensions)
     ORDER BY priority, oid LIMIT 1";
 
+/// The name of a database while it is being restored.
+pub(super) fn temporary_database(suffix: [u8; 4]) -> String {
+    format!("{TEMPORARY}{:08x}", u32::from_be_bytes(suffix))
+}
+
+/// Drops a database that is being restored, with its subscriptions. One that is not there is none to drop.
+pub fn drop_temporary(target: &ConnectOptions, suffix: [u8; 4]) -> Result<(), Error> {
+    let options = target.with_database(&temporary_database(suffix));
+    let mut client = maintenance_client(&options)?;
+    if database_exists(&mut client, options.database())? {
+        // It may not be connected to yet; then it has none.
+        let _ = drop_subscriptions(&options);
+        client.execute(&format!("DROP DATABASE {} WITH (FORCE)", quote_identifier(options.database())))?;
+    }
+    Ok(())
+}
+
 /// A database that is being restored, under a temporary name. Dropping it before [`NewDatabase::finish`] drops the database.
 #[derive(Debug)]
 pub struct NewDatabase {
@@ -111,8 +126,8 @@ impl NewDatabase {
         apply: Apply,
         suffix: [u8; 4],
     ) -> Result<Self, LoadError> {
-        let suffix = format!("{:08x}", u32::from_be_bytes(suffix));
-        let name = format!("{TEMPORARY}{suffix}");
+        let name = temporary_database(suffix);
+        let suffix = name.trim_start_matches(TEMPORARY).to_owned();
         let refused = |source| database_error(&name, "created", source);
         let mut client = maintenance_client(target).map_err(refused)?;
         let mut left_out = Vec::new();
@@ -252,45 +267,8 @@ fn create_like(
     Ok(Some(reason))
 }
 
-fn database_error(database: &str, action: &'static str, source: Error) -> LoadError {
+pub(super) fn database_error(database: &str, action: &'static str, source: Error) -> LoadError {
     LoadError::Database { database: database.to_owned(), action, source: Box::new(source) }
-}
-
-fn rename(from: &str, to: &str) -> String {
-    format!("ALTER DATABASE {} RENAME TO {}", quote_identifier(from), quote_identifier(to))
-}
-
-/// Puts `new` in the place of `old`, which is called `aside` from then on. If that fails, `old` accepts connections again as before.
-fn swap(client: &mut Client, old: &str, new: &str, aside: &str) -> Result<(), LoadError> {
-    let failed = |source| database_error(old, "replaced", source);
-    let allowed = client
-        .query_one("SELECT datallowconn FROM pg_database WHERE datname = $1", &[Some(old)])
-        .map_err(failed)?
-        .is_true(0);
-    let allow =
-        |allowed: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", quote_identifier(old));
-    client.execute(&allow(false)).map_err(failed)?;
-    let swapped = end_sessions(client, old).and_then(|()| {
-        client.execute(&format!("BEGIN; {}; {}; COMMIT", rename(old, aside), rename(new, old)))
-    });
-    swapped.map_err(|source| {
-        // The first error is the one to report.
-        let _ = client.execute("ROLLBACK");
-        let _ = client.execute(&allow(allowed));
-        failed(source)
-    })
-}
-
-/// Ends every session of database `name`, which accepts no new ones, and waits for them to be gone.
-fn end_sessions(client: &mut Client, name: &str) -> Result<(), Error> {
-    // Renaming waits up to five seconds for sessions to end (CountOtherDBBackends), which covers version 13, where terminating does not wait.
-    let terminate = if client.server_major() >= 14 {
-        format!("pg_terminate_backend(pid, {TERMINATION_MS})")
-    } else {
-        "pg_terminate_backend(pid)".to_owned()
-    };
-    client.query(&format!("SELECT {terminate} FROM pg_stat_activity WHERE datname = $1"), &[Some(name)])?;
-    Ok(())
 }
 
 /// Drops the database that was replaced. It is no error if that fails: the restore is complete.

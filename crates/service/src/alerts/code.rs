@@ -64,6 +64,14 @@ codes! {
     OperationFailed = "alert.operation_failed", "warning",
         "The last prune, verification or drill ended with an error.",
         "Run it by hand and do what its error says (docs/errors.md).";
+    /// A rehearsed recovery was not within the objectives.
+    DrillMissed = "alert.drill_missed", "critical",
+        "The last drill took longer than `recovery.rto_hours` (4), or lost more than `recovery.rpo_hours` (24).",
+        "Read its report (`chronavault recover list`): restore with more jobs or from faster storage, or make backups more often.";
+    /// Rehearsed recoveries will not be within the objectives soon.
+    DrillTrend = "alert.drill_trend", "warning within `drill_trend_days` (90)",
+        "If drills go on to take longer as they did, they will take longer than `recovery.rto_hours`. Needs 3 of them.",
+        "Restore with more jobs or from faster storage, keep less in the database, or use physical backups.";
     /// The storage is nearly full.
     StorageFull = "alert.storage_full", "warning from `storage_percent` (80) on; critical from `storage_critical_percent` (95) on",
         "Of the place that the repository has, so much is used. The message says what fills it and what a prune would free.",

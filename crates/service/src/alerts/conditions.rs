@@ -2,6 +2,7 @@
 
 mod backups;
 mod clock;
+mod drills;
 mod keys;
 mod operations;
 mod outliers;
@@ -24,6 +25,8 @@ pub(super) fn all(observation: &Observation, policy: &AlertPolicy) -> Vec<Findin
         outliers::durations,
         outliers::sizes,
         operations::failed,
+        drills::missed,
+        drills::trend,
         storage::full,
         storage::forecast,
         wal::gaps,

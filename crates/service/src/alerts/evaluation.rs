@@ -43,7 +43,9 @@ pub fn is_unknown(observation: &Observation, finding: &Finding) -> bool {
         AlertCode::BackupFailed
         | AlertCode::DurationUnusual
         | AlertCode::SizeUnusual
-        | AlertCode::OperationFailed => observation.runs.is_empty(),
+        | AlertCode::OperationFailed
+        | AlertCode::DrillMissed
+        | AlertCode::DrillTrend => observation.runs.is_empty(),
         AlertCode::StorageFull | AlertCode::StorageForecast => observation.storage.is_none(),
         AlertCode::WalGap | AlertCode::WalLag | AlertCode::WalSlot | AlertCode::WalReceiver => {
             !observation.wal.iter().any(|wal| conditions::wal_object(wal) == finding.object)

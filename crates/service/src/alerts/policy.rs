@@ -19,6 +19,8 @@ pub struct AlertPolicy {
     pub forecast_days: u32,
     /// The same: critical.
     pub forecast_critical_days: u32,
+    /// Days within which drills may not become too slow.
+    pub drill_trend_days: u32,
     /// Days after which a key is old.
     pub key_days: u32,
     /// Bytes of WAL that the archive may be behind.
@@ -39,6 +41,7 @@ impl Default for AlertPolicy {
             storage_critical_percent: 95,
             forecast_days: 14,
             forecast_critical_days: 3,
+            drill_trend_days: 90,
             key_days: 90,
             wal_lag_bytes: 256_000_000,
             wal_age: None,

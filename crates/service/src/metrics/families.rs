@@ -46,6 +46,17 @@ families! {
     VERIFICATION_FAILURES: 2 = counter "chronavault_verification_failures" ["source", "kind"]
         "Runs after which a backup was not proven: backups that were made and did not verify, and verifications that failed.";
 
+    DRILL_TIME: 2 = gauge "chronavault_drill_last_timestamp_seconds" ["source", "scenario"]
+        "When a recovery was rehearsed last.";
+    DRILL_TOOK: 2 = gauge "chronavault_drill_last_duration_seconds" ["source", "scenario"]
+        "How long that took: the measured time to recover.";
+    DRILL_RTO: 2 = gauge "chronavault_drill_rto_seconds" ["source", "scenario"]
+        "How long it may take.";
+    DRILL_LOST: 2 = gauge "chronavault_drill_last_lost_seconds" ["source", "scenario"]
+        "The changes of how long were lost: the measured recovery point.";
+    DRILL_RPO: 2 = gauge "chronavault_drill_rpo_seconds" ["source", "scenario"]
+        "The changes of how long may be lost.";
+
     BACKUPS: 3 = gauge "chronavault_backups" ["source", "kind", "proof"]
         "Backups that are there, by what their verification found (proven, sound, failed, or none).";
     BACKUP_TIME: 2 = gauge "chronavault_backup_last_timestamp_seconds" ["source", "kind"]

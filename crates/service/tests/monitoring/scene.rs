@@ -9,7 +9,7 @@ use chronavault_service::observation::{
 };
 use chronavault_service::{ChannelState, Status};
 use jiff::{SignedDuration, Timestamp};
-use model::{Kind, Lsn, Operation, Outcome, RunOutcome};
+use model::{Kind, Lsn, Operation, Outcome, RecoveryFacts, RunOutcome, Scenario};
 
 /// A name that has to be escaped.
 pub(crate) const AWKWARD: &str = "bücher \"neu\"\\\n{a=1}";
@@ -118,6 +118,7 @@ fn runs() -> Vec<RunRecord> {
             plain_bytes: None,
             stored_bytes: None,
             proven,
+            recovery: None,
         };
         RunRecord {
             operation,
@@ -139,7 +140,20 @@ fn runs() -> Vec<RunRecord> {
         books(Operation::Verify, 4, RunOutcome::Failed, 30, None),
         prune,
         killed,
+        drill(books(Operation::Drill, 2, RunOutcome::Done, 700, None)),
     ]
+}
+
+fn drill(run: RunRecord) -> RunRecord {
+    let recovery = RecoveryFacts {
+        scenario: Scenario::Corruption,
+        rto_ms: 700_000,
+        rto_limit_ms: 14_400_000,
+        rpo_ms: Some(7_200_000),
+        rpo_limit_ms: 86_400_000,
+    };
+    let end = run.end.map(|end| RunEnding { recovery: Some(recovery), ..end });
+    RunRecord { kind: None, end, ..run }
 }
 
 fn storage() -> StorageState {

@@ -196,7 +196,7 @@ impl World for ServeWorld {
         let served = |task: &Task| {
             let elsewhere = match &task.action {
                 Action::Backup { source, kind } => backed_up(&listed, source.as_deref(), *kind),
-                Action::Verify { .. } | Action::Prune => None,
+                Action::Verify { .. } | Action::Drill { .. } | Action::Prune => None,
             };
             Some((task.name.clone(), journalled(&runs, task).max(elsewhere)?))
         };
@@ -221,6 +221,10 @@ impl World for ServeWorld {
                 let oldest = self.longest_unverified(source.as_deref()).map_err(|error| error.to_string())?;
                 let Some(id) = oldest else { return Ok(None) };
                 arguments.extend(["verify".to_owned(), id]);
+            }
+            Action::Drill { source, scenario } => {
+                arguments.extend(["drill".to_owned(), "--scenario".to_owned(), scenario.to_string()]);
+                arguments.extend(source.iter().flat_map(|source| ["--source".to_owned(), source.clone()]));
             }
             Action::Prune => arguments.push("prune".to_owned()),
         }

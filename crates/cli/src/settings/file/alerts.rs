@@ -21,6 +21,8 @@ pub(crate) struct AlertsTable {
     pub(crate) forecast_days: Option<u64>,
     /// Days after which a key is old.
     pub(crate) key_days: Option<u64>,
+    /// Days within which drills may not become too slow.
+    pub(crate) drill_trend_days: Option<u64>,
     /// Megabytes of WAL that the archive may be behind.
     pub(crate) wal_lag_mb: Option<u64>,
     /// Minutes that the newest archived WAL may be old.

@@ -123,7 +123,7 @@ impl HttpClient {
     }
 
     /// Gets something and does not look at it.
-    pub(super) fn get(&self, address: &WebAddress) -> Result<(), ChannelError> {
+    pub(crate) fn get(&self, address: &WebAddress) -> Result<(), ChannelError> {
         let answer = self.agent.get(address.url.reveal()).call();
         accepted(address, answer.map_err(|error| self.failed(address, &error))?.status().as_u16())
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use model::{BackupId, Kind, Operation, Outcome, RunOutcome, SystemId};
+use model::{BackupId, Kind, Operation, Outcome, RecoveryFacts, RunOutcome, Scenario, SystemId};
 
 use super::*;
 use crate::alerts::Severity;
@@ -77,6 +77,7 @@ fn run(hours: i64, outcome: RunOutcome) -> RunRecord {
             plain_bytes: (!failed).then_some(10 * GB),
             stored_bytes: (!failed).then_some(GB),
             proven: (!failed).then_some(true),
+            recovery: None,
         }),
     }
 }
@@ -272,6 +273,49 @@ fn other_operations_that_failed_are_said_until_they_do_not() {
         words(&with_runs(vec![prune(3, RunOutcome::Failed), prune(1, RunOutcome::Warnings)])),
         [""; 0]
     );
+}
+
+/// A drill that took so many minutes of four hours, and lost one hour of 24.
+fn drill(hours: i64, minutes: u64) -> RunRecord {
+    let recovery = RecoveryFacts {
+        scenario: Scenario::Corruption,
+        rto_ms: minutes * 60_000,
+        rto_limit_ms: 4 * 3_600_000,
+        rpo_ms: Some(3_600_000),
+        rpo_limit_ms: 24 * 3_600_000,
+    };
+    let end = RunEnding { recovery: Some(recovery), ..done(hours).end.unwrap() };
+    RunRecord { operation: Operation::Drill, end: Some(end), ..done(hours) }
+}
+
+#[test]
+fn a_drill_that_was_too_slow_is_said_until_one_is_not() {
+    let [finding] = &found(&with_runs(vec![drill(48, 30), drill(2, 241)]))[..] else { panic!("not one") };
+    assert_eq!((finding.code, finding.severity), (AlertCode::DrillMissed, Severity::Critical));
+    assert_eq!(
+        finding.message,
+        "the last drill of corruption of \"books\" took 4 h 1 min (at most 4 h), and 1 h of changes were lost (at most 24 h)"
+    );
+    assert_eq!(words(&with_runs(vec![drill(48, 241), drill(2, 239)])), [""; 0]);
+    let lost = |hours: u64| {
+        let mut drill = drill(2, 10);
+        drill.end.as_mut().unwrap().recovery.as_mut().unwrap().rpo_ms = Some(hours * 3_600_000);
+        words(&with_runs(vec![drill]))
+    };
+    assert_eq!((lost(24), lost(25)), (vec![], vec!["alert.drill_missed critical".to_owned()]));
+}
+
+#[test]
+fn drills_that_become_slower_are_said_before_they_are_too_slow() {
+    let months = |minutes: [u64; 4]| {
+        let drills = minutes.iter().zip([90, 60, 30, 0]).map(|(minutes, days)| drill(24 * days, *minutes));
+        words(&with_runs(drills.collect()))
+    };
+    // 20 minutes more a month, and 60 are left.
+    assert_eq!(months([120, 140, 160, 180]), ["alert.drill_trend warning"]);
+    assert_eq!(months([120, 121, 122, 123]), [""; 0]);
+    assert_eq!(months([180, 160, 140, 120]), [""; 0]);
+    assert_eq!(months([180, 200, 220, 241]), ["alert.drill_missed critical"]);
 }
 
 fn storage(used: u64, free: Option<u64>) -> StorageState {

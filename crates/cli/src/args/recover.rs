@@ -1,0 +1,111 @@
+//! `recover` and `drill`: what their parts take.
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use model::{BackupId, Level, RecoveryId, Scenario};
+
+use super::{examples, parse_level};
+
+/// The scenarios of `recover`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum RecoverCommand {
+    /// A database is damaged or gone: restore the newest good backup beside it, check it, and put it in its place.
+    #[command(after_help = examples::RECOVER_CORRUPTION)]
+    Corruption(CorruptionArgs),
+    /// Something went wrong at a known moment: restore the newest backup that is not after it, beside the live database.
+    #[command(after_help = examples::RECOVER_POINT_IN_TIME)]
+    PointInTime(PointInTimeArgs),
+    /// Show the recoveries and drills so far, with their times.
+    #[command(after_help = examples::RECOVER_LIST)]
+    List(RecoverListArgs),
+}
+
+/// `recover corruption`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CorruptionArgs {
+    #[command(flatten)]
+    pub(crate) database: DatabaseRecoveryArgs,
+}
+
+/// `recover point-in-time`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PointInTimeArgs {
+    /// The moment, with its zone, as 2026-11-26T03:00:00Z. What was committed later is left behind.
+    #[arg(long, value_name = "TIME", value_parser = model::parse_moment, required_unless_present_any = ["resume", "rollback"])]
+    pub(crate) at: Option<Timestamp>,
+    /// Put the restored database in the place of the live one, which is kept; without it, both are there afterwards.
+    #[arg(long)]
+    pub(crate) switch: bool,
+    #[command(flatten)]
+    pub(crate) database: DatabaseRecoveryArgs,
+}
+
+/// How a database is recovered.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DatabaseRecoveryArgs {
+    /// The source whose backups are used, and whose database is recovered.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// Recover this database instead of that of the source: any connection string that libpq accepts. Put no password here.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// Use this backup and no other.
+    #[arg(long, value_name = "ID")]
+    pub(crate) backup: Option<BackupId>,
+    /// How far a backup is verified before it is used: objects (hashes) or contents (decrypt and decompress everything).
+    /// What is restored is compared with the backup in any case.
+    #[arg(long, default_value = "objects", value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) level: Level,
+    /// Create the roles that the backup refers to and the server lacks, without passwords.
+    #[arg(long)]
+    pub(crate) create_roles: bool,
+    /// Load over N connections at the same time [default: the number of processors, at most 4].
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<u64>,
+    /// Say what would be done, in which steps, and how long each is expected to take; change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Go on with a recovery that stopped: this one, or the last one of the source.
+    #[arg(long, value_name = "RECOVERY", num_args = 0..=1, conflicts_with_all = ["rollback", "dry_run", "backup"])]
+    #[expect(clippy::option_option, reason = "the flag, and its value")]
+    pub(crate) resume: Option<Option<RecoveryId>>,
+    /// Undo a recovery: give the name back to the database that had it, and keep the restored one.
+    #[arg(long, value_name = "RECOVERY", num_args = 0..=1, conflicts_with_all = ["dry_run", "backup"])]
+    #[expect(clippy::option_option, reason = "the flag, and its value")]
+    pub(crate) rollback: Option<Option<RecoveryId>>,
+}
+
+/// `recover list`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecoverListArgs {
+    /// Only those of this source.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+}
+
+/// `drill`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DrillArgs {
+    /// What is rehearsed.
+    #[arg(long, default_value = "corruption", value_name = "NAME", value_parser = parse_scenario)]
+    pub(crate) scenario: Scenario,
+    /// The source [default: the one that the settings name].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// How far a backup is verified before it is used: objects or contents.
+    #[arg(long, default_value = "objects", value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) level: Level,
+    /// Restore over N connections at the same time [default: the number of processors, at most 4].
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<u64>,
+    /// Show the steps and how long each is expected to take; do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn parse_scenario(text: &str) -> Result<Scenario, model::ParseWordError> {
+    text.parse()
+}

@@ -50,7 +50,7 @@ pub struct TableDiff {
     pub same: u64,
     /// For each column that differs in a changed row, in how many.
     pub changed_columns: BTreeMap<String, u64>,
-    /// The first rows of each kind.
+    /// The first rows of each kind, by kind.
     pub samples: Vec<RowSample>,
 }
 
@@ -166,7 +166,10 @@ impl Merge<'_> {
             new.fill(progress)?;
             let (backup, live) = (old.head(), new.head());
             let order = match (backup, live) {
-                (None, None) => return Ok(()),
+                (None, None) => {
+                    self.diff.samples.sort_by_key(|sample| sample.differing);
+                    return Ok(());
+                }
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(backup), Some(live)) => {

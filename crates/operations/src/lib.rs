@@ -20,7 +20,9 @@ mod receive;
 mod recover;
 mod restore;
 mod row_chunks;
+mod row_diff;
 mod streams;
+mod table_recovery;
 mod verify;
 mod wal;
 mod warning;
@@ -45,6 +47,11 @@ pub use recover::{
     drill_database, markdown, plan_database, plan_database_drill, recover_database, roll_back_database,
 };
 pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use row_diff::{Differing, RowSample, SampleColumn, SampleValue, TableDiff};
+pub use table_recovery::{
+    ApplyMode, RecoveredTable, TableOrigin, TableRecoveryReport, TableRecoveryRequest, TablesError, Written,
+    recover_tables,
+};
 pub use verify::{VerifyReport, VerifyRequest, compare, verify};
 pub use wal::{
     FetchReport, FetchRequest, Fetched, NewestWal, PrefetchReport, PrefetchRequest, PushReport, PushRequest,

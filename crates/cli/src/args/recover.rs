@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use model::{BackupId, Level, RecoveryId, Scenario};
 
-use super::{examples, parse_level};
+use super::{RecoverTablesArgs, examples, parse_level};
 
 /// The scenarios of `recover`.
 #[derive(Debug, Clone, Subcommand)]
@@ -15,6 +15,9 @@ pub(crate) enum RecoverCommand {
     /// Something went wrong at a known moment: restore the newest backup that is not after it, beside the live database.
     #[command(after_help = examples::RECOVER_POINT_IN_TIME)]
     PointInTime(PointInTimeArgs),
+    /// Rows of some tables are gone or wrong: compare them with a backup, or with a moment, and bring them back.
+    #[command(after_help = examples::RECOVER_TABLES)]
+    Tables(Box<RecoverTablesArgs>),
     /// Show the recoveries and drills so far, with their times.
     #[command(after_help = examples::RECOVER_LIST)]
     List(RecoverListArgs),

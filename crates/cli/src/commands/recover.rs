@@ -4,6 +4,7 @@ mod body;
 mod database;
 mod list;
 mod site;
+mod tables;
 
 use model::Scenario;
 
@@ -27,6 +28,7 @@ pub(super) fn run(command: &RecoverCommand, session: Session) -> Result<Answer, 
             let asked = Asked { scenario: Scenario::PointInTime, at, switch, args: &args.database };
             database::run(&asked, session)
         }
+        RecoverCommand::Tables(args) => tables::run(args, session),
         RecoverCommand::List(args) => list::run(args, session),
     }
 }

@@ -7,8 +7,8 @@ use repository::KeyLabel;
 
 use crate::args::{
     BackupArg, BackupArgs, CheckArgs, Command, DeleteArgs, DrillArgs, ExportArgs, FormatArg, HoldArgs,
-    KeysCommand, KindArg, PruneArgs, RecoverCommand, RestoreArgs, RetentionArgs, VerifyArgs, WalCommand,
-    WalReceiveArgs,
+    KeysCommand, KindArg, PruneArgs, RecoverCommand, RecoverTablesArgs, RestoreArgs, RetentionArgs,
+    TablesModeArg, VerifyArgs, WalCommand, WalReceiveArgs,
 };
 use crate::connection;
 use crate::environment::Environment;
@@ -147,6 +147,7 @@ impl Asked {
         let (scenario, at, args) = match command {
             RecoverCommand::Corruption(args) => (Scenario::Corruption, None, &args.database),
             RecoverCommand::PointInTime(args) => (Scenario::PointInTime, args.at, &args.database),
+            RecoverCommand::Tables(args) => return Some(Self::recover_tables(args, environment)),
             RecoverCommand::List(_) => return None,
         };
         if args.dry_run {
@@ -163,6 +164,21 @@ impl Asked {
             .flag("resume", args.resume.is_some())
             .flag("rollback", args.rollback.is_some());
         Some(asked)
+    }
+
+    /// Also where rows are only compared: some of them are shown.
+    fn recover_tables(args: &RecoverTablesArgs, environment: &Environment) -> Self {
+        let described = |to: &String| connection::parse(environment, to, "--to").ok().map(|to| to.describe());
+        let mode = args.mode.filter(|_| !args.dry_run).map_or("compare", TablesModeArg::as_str);
+        Self::new(Operation::Recover, false, args.source.as_ref())
+            .with("scenario", &"tables")
+            .with("backup", &backup(&args.from))
+            .list("tables", &args.tables)
+            .with("mode", &mode)
+            .maybe("at", args.at.as_ref())
+            .maybe("to", args.to.as_ref().and_then(described).as_ref())
+            .maybe("database", args.database.as_ref())
+            .maybe("schema", args.schema.as_ref())
     }
 
     fn drill(args: &DrillArgs) -> Self {

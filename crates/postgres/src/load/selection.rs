@@ -61,6 +61,28 @@ impl Selection {
     }
 }
 
+/// The foreign keys of tables in `existing` that refer to one of `tables`, each with its name for people and as a selection of its own.
+pub fn foreign_keys_to(toc: &Toc, tables: &[QualifiedName], existing: &Existing) -> Vec<(String, Selection)> {
+    let planner = Planner::new(toc, existing);
+    let settings: BTreeSet<DumpId> =
+        planner.order.iter().filter(|(_, entry)| is_setting(entry)).map(|(_, entry)| entry.dump_id).collect();
+    let mut found = Vec::new();
+    for (_, entry) in planner.order.iter().filter(|(_, entry)| entry.desc == "FK CONSTRAINT") {
+        let Some(table) = planner.relation_of(entry) else { continue };
+        // A chosen table has brought its own.
+        let is_other = existing.has(table) && !tables.contains(&name_of(table));
+        let refers = planner
+            .dependencies(entry)
+            .any(|needed| needed.desc == "TABLE" && tables.contains(&name_of(needed)));
+        if is_other && refers {
+            let mut dump_ids = settings.clone();
+            dump_ids.insert(entry.dump_id);
+            found.push((entry.to_string(), Selection { dump_ids, ..Selection::default() }));
+        }
+    }
+    found
+}
+
 /// Where an entry belongs.
 enum Belonging {
     /// To nothing that is restored.

@@ -9,6 +9,7 @@ mod directory;
 mod error;
 mod preload;
 mod superuser;
+mod wal_feed;
 
 use std::path::PathBuf;
 use std::thread;
@@ -18,6 +19,7 @@ use model::{Lsn, RecoveryTarget, TimelineId};
 
 pub use directory::RestoredDirectory;
 pub use error::RestoredError;
+pub use wal_feed::WalSupply;
 
 use super::Files;
 use super::error::SandboxError;

@@ -3,6 +3,7 @@
 //! `CHRONAVAULT_SEED` chooses which.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use chronavault_operations as operations;
 use operations::{ApplyMode, Differing};
@@ -177,8 +178,9 @@ fn expected(kind: &Kind, old: &[Row], new: &[Row]) -> (u64, u64, u64, u64) {
     let mut counts = (0, 0, 0, 0);
     if kind.key.is_empty() {
         let mut balance: BTreeMap<&Row, i64> = BTreeMap::new();
-        old.iter().for_each(|row| *balance.entry(row).or_default() += 1);
-        new.iter().for_each(|row| *balance.entry(row).or_default() -= 1);
+        for (row, side) in old.iter().map(|row| (row, 1)).chain(new.iter().map(|row| (row, -1))) {
+            *balance.entry(row).or_default() += side;
+        }
         counts.0 = balance.values().map(|count| u64::try_from(*count).unwrap_or(0)).sum();
         counts.1 = balance.values().map(|count| u64::try_from(-*count).unwrap_or(0)).sum();
         counts.3 = old.len() as u64 - counts.0;
@@ -206,12 +208,8 @@ fn fill(kind: &Kind, rows: &[Row]) -> String {
     let mut sql = format!("DELETE FROM {};\n", kind.name);
     for row in rows {
         let values = row.values.join(", ");
-        sql.push_str(&format!(
-            "INSERT INTO {} ({}) VALUES ({}, {values});\n",
-            kind.name,
-            columns(kind),
-            row.literal
-        ));
+        let Kind { name, .. } = kind;
+        writeln!(sql, "INSERT INTO {name} ({}) VALUES ({}, {values});", columns(kind), row.literal).unwrap();
     }
     sql
 }

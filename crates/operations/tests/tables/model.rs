@@ -37,7 +37,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "by_text",
-        definition: "(k text COLLATE \"en-x-icu\" PRIMARY KEY, a text, n numeric)",
+        definition: "(k text PRIMARY KEY, a text, n numeric)",
         key: &["k"],
         make: |random| simple(quoted(word(random))),
     },
@@ -223,6 +223,14 @@ fn differences_are_those_of_the_model_and_both_modes_do_what_they_say() {
     let make: Vec<String> =
         KINDS.iter().map(|kind| format!("CREATE TABLE {} {};", kind.name, kind.definition)).collect();
     scene.database("old", &make.concat());
+    // Where words have another order than their bytes. Not every server has such a collation.
+    let collation = "SELECT quote_ident(collname) FROM pg_collation WHERE collname IN ('en-x-icu', 'en_US.utf8', 'en_US') LIMIT 1";
+    let collation = scene.cluster.psql("old", collation);
+    if !collation.trim().is_empty() {
+        scene
+            .cluster
+            .psql("old", &format!("ALTER TABLE by_text ALTER k TYPE text COLLATE {}", collation.trim()));
+    }
     let mut tables = Vec::new();
     for kind in KINDS {
         let old = table(kind, &mut random);

@@ -25,3 +25,4 @@ pub use plan::{StartFrom, Unreachable};
 pub use recovery::{RecoveryCommands, TargetAction};
 pub(crate) use rehearsal::rehearse_cluster;
 pub use restore::{ClusterRestoreReport, ClusterRestoreRequest, restore_cluster};
+pub(crate) use restore::{Places, choose_start, examine_places};

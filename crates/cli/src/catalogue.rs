@@ -247,6 +247,8 @@ codes! {
         "Nothing was changed. Wait until those who use the table have ended their transactions, or raise --lock-timeout.";
     RecoverDatabase = "recover.database", Failed, "Name one of the databases of the cluster with --database.";
     RecoverSchema = "recover.schema", Failed, "Name another schema with --schema, or drop the one that is there.";
+    RecoverBeside = "recover.beside", Failed,
+        "Restore it in place or elsewhere with `chronavault restore --data-dir DIR`, with --delta or --tablespace.";
     RecoverRecord = "recover.record", Failed,
         "Run as the user of the service, or correct service.state_directory in chronavault.toml.";
     DrillNotHere = "drill.not_here", Failed, "Install what the sentence names, or rehearse on another machine.";

@@ -195,13 +195,19 @@ pub enum Error {
     Output(#[source] io::Error),
     /// Tables could not be compared or recovered.
     #[error(transparent)]
-    Tables(#[from] TablesError),
+    Tables(Box<TablesError>),
     /// WAL could not be pushed or fetched.
     #[error(transparent)]
     Wal(#[from] WalError),
     /// The operation was told to stop.
     #[error("the operation was cancelled")]
     Cancelled,
+}
+
+impl From<TablesError> for Error {
+    fn from(error: TablesError) -> Self {
+        Self::Tables(Box::new(error))
+    }
 }
 
 impl Error {

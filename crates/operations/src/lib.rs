@@ -44,9 +44,11 @@ pub use preflight::{PreflightFinding, preflight_restore, preflight_restore_clust
 pub use problem::Problem;
 pub use receive::{Origin, ReceiveError, ReceiveEvent, ReceiveReport, ReceiveRequest, receive_wal};
 pub use recover::{
-    BareSite, DatabaseChecks, DatabaseDrill, DatabaseRecovery, Databases, Found, Objectives, PlanRequest,
-    RecoverError, RecoveryDirectory, RecoveryRecord, RecoveryState, Site, Skipped, StepRecord, StepState,
-    drill_database, markdown, plan_database, plan_database_drill, recover_database, roll_back_database,
+    BareSite, ClusterDrill, ClusterRecovery, DatabaseChecks, DatabaseDrill, DatabaseRecovery, Databases,
+    Directories, Found, Objectives, PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord,
+    RecoveryState, Site, Skipped, StepRecord, StepState, drill_cluster, drill_database, markdown,
+    plan_cluster, plan_cluster_drill, plan_database, plan_database_drill, recover_cluster, recover_database,
+    roll_back_cluster, roll_back_database,
 };
 pub use restore::{RestoreReport, RestoreRequest, restore};
 pub use row_diff::{Differing, RowSample, SampleColumn, SampleValue, TableDiff};

@@ -18,10 +18,14 @@ mod restore;
 mod sink;
 
 pub use backup::{ClusterBackupRequest, Method, backup_cluster};
+pub(crate) use directory::{failed, running_server};
 pub use ended::end_recovery;
 pub use error::DirectoryError;
-pub(crate) use moment::{Moment, restore_moment};
+pub(crate) use examination::{Examination, examine, look_over};
+pub(crate) use moment::{Moment, RestoredFiles, restore_files, restore_moment};
+pub(crate) use plan::plan;
 pub use plan::{StartFrom, Unreachable};
+pub(crate) use recovery::{AUTO_CONF, without_recovery};
 pub use recovery::{RecoveryCommands, TargetAction};
 pub(crate) use rehearsal::rehearse_cluster;
 pub use restore::{ClusterRestoreReport, ClusterRestoreRequest, restore_cluster};

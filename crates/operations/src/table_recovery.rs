@@ -93,7 +93,7 @@ pub fn recover_tables(
             side_schema::fill(&work, schema, &chosen, &mut report.tables, &mut old, &mut live)?;
         }
         Some(mode) => {
-            work.put_in_place(*mode == ApplyMode::Replace, chosen, &old_rows, old, live, &mut report)?
+            work.put_in_place(*mode == ApplyMode::Replace, chosen, &old_rows, old, live, &mut report)?;
         }
     }
     report.duration = elapsed(started_at, context);

@@ -88,7 +88,7 @@ impl<'a> Staging<'a> {
             format!("({columns}) OVERRIDING SYSTEM VALUE")
         };
         let conflict = if skip_conflicts { "ON CONFLICT DO NOTHING" } else { "" };
-        self.count(
+        count(
             client,
             &format!(
                 "INSERT INTO {} {into} SELECT {values} FROM {} WHERE op = 'i' {conflict}",
@@ -110,33 +110,29 @@ impl<'a> Staging<'a> {
         if set.is_empty() {
             return Ok(0);
         }
-        self.count(
+        count(
             client,
             &format!(
-                "UPDATE {} live SET {} FROM {} staged WHERE staged.op = 'u' AND {PLACE}",
+                "UPDATE {} live SET {} FROM {} staged WHERE staged.op = 'u' AND {}",
                 self.shape.from(self.spelling),
                 set.join(", "),
-                self.name
+                self.name,
+                self.place(),
             ),
         )
     }
 
     /// Removes what is to be removed. Returns how many rows were removed.
     pub fn delete(&self, client: &mut Client) -> Result<u64, Error> {
-        self.count(
+        count(
             client,
             &format!(
-                "DELETE FROM {} live USING {} staged WHERE staged.op = 'd' AND {PLACE}",
+                "DELETE FROM {} live USING {} staged WHERE staged.op = 'd' AND {}",
                 self.shape.from(self.spelling),
-                self.name
+                self.name,
+                self.place(),
             ),
         )
-    }
-
-    fn count(&self, client: &mut Client, statement: &str) -> Result<u64, Error> {
-        let sql =
-            format!("WITH written AS ({statement} RETURNING 1) SELECT pg_catalog.count(*) FROM written");
-        client.query_one(&sql, &[])?.number(0)
     }
 
     /// The columns of the table, and those of the staging table.
@@ -146,13 +142,23 @@ impl<'a> Staging<'a> {
         (columns.join(", "), values.join(", "))
     }
 
+    /// The row of the table that a staged row is for. A condition that is always true would mislead the planner.
+    fn place(&self) -> &'static str {
+        if self.shape.partitioned {
+            "live.tableoid = staged.place_table AND live.ctid = staged.place"
+        } else {
+            "live.ctid = staged.place"
+        }
+    }
+
     /// In a `FROM`: the rows as they are now of which `op` says that they go or change, as `live`.
     pub(crate) fn touched(&self, staged: Staged) -> String {
         format!(
-            "{} live JOIN {} staged ON staged.op = '{}' AND {PLACE}",
+            "{} live JOIN {} staged ON staged.op = '{}' AND {}",
             self.shape.from(self.spelling),
             self.name,
-            staged.letter()
+            staged.letter(),
+            self.place(),
         )
     }
 
@@ -167,5 +173,8 @@ impl<'a> Staging<'a> {
     }
 }
 
-/// The row of the table that a staged row is for.
-const PLACE: &str = "live.tableoid = staged.place_table AND live.ctid = staged.place";
+/// Runs a statement that writes. Returns how many rows it wrote.
+fn count(client: &mut Client, statement: &str) -> Result<u64, Error> {
+    let sql = format!("WITH written AS ({statement} RETURNING 1) SELECT pg_catalog.count(*) FROM written");
+    client.query_one(&sql, &[])?.number(0)
+}

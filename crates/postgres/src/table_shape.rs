@@ -86,7 +86,6 @@ impl ColumnOrder {
     pub fn shared(self, other: Self) -> Self {
         match (self, other) {
             (a, b) if a == b => a,
-            (Self::Bytes, Self::Text) | (Self::Text, Self::Bytes) => Self::Text,
             // A number has no zeros at its end to take away.
             (Self::Number, Self::Decimal) | (Self::Decimal, Self::Number) => Self::Decimal,
             _ => Self::Text,

@@ -367,6 +367,9 @@ fn of_recover(error: &RecoverError) -> Code {
         RecoverError::NothingBehind { .. } => Code::RecoverNothingBehind,
         RecoverError::Incomplete { .. } | RecoverError::Record { .. } => Code::RecoverRecord,
         RecoverError::NotHere { .. } => Code::DrillNotHere,
+        RecoverError::NoRoom { .. } => Code::StorageFull,
+        RecoverError::MountPoint { .. } | RecoverError::Tablespaces => Code::RecoverBeside,
+        RecoverError::ServerRuns { .. } => Code::DirectoryInUse,
     }
 }
 

@@ -146,8 +146,8 @@ impl Asked {
 
     fn recover(command: &RecoverCommand, environment: &Environment) -> Option<Self> {
         let (scenario, at, args) = match command {
-            RecoverCommand::Corruption(args) => (Scenario::Corruption, None, &args.database),
-            RecoverCommand::PointInTime(args) => (Scenario::PointInTime, args.at, &args.database),
+            RecoverCommand::Corruption(args) => (Scenario::Corruption, None, &args.recovery),
+            RecoverCommand::PointInTime(args) => (Scenario::PointInTime, args.at, &args.recovery),
             RecoverCommand::Tables(args) => return Some(Self::recover_tables(args, environment)),
             RecoverCommand::List(_) => return None,
         };
@@ -159,6 +159,7 @@ impl Asked {
             .with("scenario", &scenario)
             .maybe("at", at.as_ref())
             .maybe("to", args.to.as_ref().and_then(described).as_ref())
+            .maybe("data_dir", args.data_dir.as_ref().map(|directory| directory.display()).as_ref())
             .maybe("backup", args.backup.as_ref())
             .flag("create_roles", args.create_roles)
             .flag("despite_checks", args.despite_checks)

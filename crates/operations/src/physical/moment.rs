@@ -4,14 +4,17 @@
 //! stays paused at the target, so that what is read is that moment and no other.
 
 use std::error::Error as StdError;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use model::{BackupId, RecoveryTarget, SystemId, TargetTimeline, WalName};
+use model::{BackupId, RecoveryPlan, RecoveryTarget, SystemId, TargetTimeline, WalName};
 use postgres::{RecoveryRequest, RestoredCluster, RestoredDirectory, Tools, WalSupply};
-use repository::Repository;
+use repository::{PhysicalRecord, Repository};
 
+use super::directory::failed;
 use super::plan::{self, StartFrom};
+use super::recovery::AUTO_CONF;
 use super::rehearsal;
 use super::restore::OpenedCluster;
 use crate::wal::{FetchRequest, Fetched, fetch_wal};
@@ -28,6 +31,16 @@ pub(crate) struct Moment {
     pub(crate) cluster: RestoredCluster,
 }
 
+/// Files that were restored into a sandbox, and wait for WAL.
+pub(crate) struct RestoredFiles {
+    plan: RecoveryPlan,
+    record: PhysicalRecord,
+    place: RestoredDirectory,
+    tools: Tools,
+    /// The settings of the cluster that a server reads whatever its configuration says.
+    pub(crate) auto_conf: Vec<u8>,
+}
+
 /// Restores the backup that suits `target` best into a sandbox and replays WAL up to it.
 pub(crate) fn restore_moment(
     repository: &Repository,
@@ -39,29 +52,55 @@ pub(crate) fn restore_moment(
 ) -> Result<Moment, Error> {
     context.phase(Phase::Preflight);
     let plan = plan::plan(repository, from, target, timeline, jobs, context)?;
+    restore_files(repository, plan, &context.sandbox_parent, jobs, context)?
+        .replay(repository, target, context)
+}
+
+/// Restores the files of a backup into a sandbox below `parent`.
+pub(crate) fn restore_files(
+    repository: &Repository,
+    plan: RecoveryPlan,
+    parent: &Path,
+    jobs: usize,
+    context: &Context<'_>,
+) -> Result<RestoredFiles, Error> {
     let backup = OpenedCluster::open(repository, &plan.backup)?;
-    let record = &backup.record;
-    let tools = Tools::find_same_server(record.server_version / 10_000, context.tool_path.as_deref())?;
+    let major = backup.record.server_version / 10_000;
+    let tools = Tools::find_same_server(major, context.tool_path.as_deref())?;
     context.phase(Phase::Sandbox);
-    let place = RestoredDirectory::create(&context.sandbox_parent)?;
+    let place = RestoredDirectory::create(parent)?;
     rehearsal::restore(&backup, &place, jobs, context)?;
-    context.phase(Phase::Replay);
-    let request = RecoveryRequest {
-        from: record.start_lsn,
-        target: target.clone(),
-        exclusive: false,
-        timeline: Some(plan.timeline),
-        reach: record.stop_lsn,
-        restore_command: None,
-        limit: RECOVERY_LIMIT,
-        settings: Vec::new(),
-        writable: Vec::new(),
-    };
-    let supply = ArchiveSupply { repository, system: record.system_identifier, context };
-    let cluster = place.start_supplied(&tools, &request, &supply).map_err(|error| {
-        if context.observer.cancelled() { Error::Cancelled } else { Error::Restored(error) }
-    })?;
-    Ok(Moment { backup: plan.backup, cluster })
+    let auto_conf = place.data().join(AUTO_CONF);
+    let auto_conf = fs::read(&auto_conf).map_err(|error| failed("read", &auto_conf, error))?;
+    Ok(RestoredFiles { plan, record: backup.record, place, tools, auto_conf })
+}
+
+impl RestoredFiles {
+    /// Replays archived WAL up to `target`, and stays there; to the end of the WAL, the server has ended recovery.
+    pub(crate) fn replay(
+        self,
+        repository: &Repository,
+        target: &RecoveryTarget,
+        context: &Context<'_>,
+    ) -> Result<Moment, Error> {
+        context.phase(Phase::Replay);
+        let request = RecoveryRequest {
+            from: self.record.start_lsn,
+            target: target.clone(),
+            exclusive: false,
+            timeline: Some(self.plan.timeline),
+            reach: self.record.stop_lsn,
+            restore_command: None,
+            limit: RECOVERY_LIMIT,
+            settings: Vec::new(),
+            writable: Vec::new(),
+        };
+        let supply = ArchiveSupply { repository, system: self.record.system_identifier, context };
+        let cluster = self.place.start_supplied(&self.tools, &request, &supply).map_err(|error| {
+            if context.observer.cancelled() { Error::Cancelled } else { Error::Restored(error) }
+        })?;
+        Ok(Moment { backup: self.plan.backup, cluster })
+    }
 }
 
 /// Takes WAL from the repository.

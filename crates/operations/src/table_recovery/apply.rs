@@ -63,7 +63,7 @@ fn require_writable(client: &mut Client, shapes: &[&TableShape]) -> Result<(), E
 fn foreign_keys(client: &mut Client, shapes: &[&TableShape]) -> Result<Vec<Problem>, Error> {
     let names: Vec<QualifiedName> = shapes.iter().map(|shape| shape.name.clone()).collect();
     let report = check_foreign_keys_of(client, &names)?;
-    Ok(report.violations.into_iter().map(crate::verify::foreign_key_problem).collect())
+    Ok(report.violations.iter().map(crate::verify::foreign_key_problem).collect())
 }
 
 /// The transaction that writes.
@@ -76,7 +76,7 @@ struct Transaction<'a> {
     writer: &'a mut Client,
 }
 
-impl<'a> Transaction<'a> {
+impl Transaction<'_> {
     fn run(
         &mut self,
         old: &mut Client,
@@ -323,8 +323,8 @@ const OF_ORDER: [&str; 2] = ["23503", "23505"];
 
 /// Whether another order of writing may do.
 fn is_of_order(error: &Error) -> bool {
-    let Error::Tables(TablesError::Write { source, .. }) = error else { return false };
-    source.code().is_some_and(|code| OF_ORDER.contains(&code))
+    let Error::Tables(error) = error else { return false };
+    matches!(error.as_ref(), TablesError::Write { source, .. } if source.code().is_some_and(|code| OF_ORDER.contains(&code)))
 }
 
 /// The tables are altered together; which one was in use, the server says.

@@ -55,10 +55,12 @@ impl CreatedTables {
     /// Makes what belongs to the tables. Returns what was left out.
     pub(super) fn finish(self, live: &mut Client, context: &Context<'_>) -> Result<Vec<LeftOut>, Error> {
         context.phase(Phase::Indexes);
-        warn(self.loader(&self.selection).post_data()?, context);
+        let (rest, mut keys) = self.selection.apart_from_foreign_keys(&self.toc);
+        warn(self.loader(&rest).post_data()?, context);
         let mut left_out = self.selection.left_out.clone();
         let existing = Existing::read(live)?;
-        for (object, selection) in foreign_keys_to(&self.toc, &self.names, &existing) {
+        keys.extend(foreign_keys_to(&self.toc, &self.names, &existing));
+        for (object, selection) in keys {
             // One by one: where rows refer to what is not there any more, only that key is left out.
             match self.loader(&selection).post_data() {
                 Ok(messages) => warn(messages, context),

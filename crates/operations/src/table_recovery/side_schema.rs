@@ -167,9 +167,8 @@ fn copy(
         let read = crew::join(reader);
         let copy = match (written, read) {
             (Ok(copy), Ok(())) => copy,
-            (Err(error), _) => return Err(error),
             // Dropping the COPY makes it fail.
-            (Ok(_), Err(error)) => return Err(error),
+            (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
         };
         Ok(copy.finish().map_err(refused)?)
     })

@@ -172,11 +172,11 @@ fn compare_rows(
 
 fn foreign_keys(client: &mut Client) -> Result<Vec<Problem>, Error> {
     let report = check_foreign_keys(client)?;
-    Ok(report.violations.into_iter().map(foreign_key_problem).collect())
+    Ok(report.violations.iter().map(foreign_key_problem).collect())
 }
 
 /// A foreign key that does not hold.
-pub(crate) fn foreign_key_problem(violation: postgres::ForeignKeyViolation) -> Problem {
+pub(crate) fn foreign_key_problem(violation: &postgres::ForeignKeyViolation) -> Problem {
     Problem {
         code: "foreign_key.violated",
         object: violation.table.to_string(),

@@ -57,6 +57,20 @@ fn a_key_that_does_not_hold_any_more_is_left_out_and_named() {
 }
 
 #[test]
+fn a_dropped_table_whose_rows_refer_to_nothing_comes_back_without_that_key() {
+    let scene = Scene::new();
+    scene.database("books", BOOKS);
+    let id = scene.backup("books").manifest.id;
+    scene.cluster.psql("books", "DROP TABLE entry; DELETE FROM account WHERE id = 7");
+    let report = recover(&scene, &id, "books", &["entry"], Some(ApplyMode::Replace));
+    assert_eq!(written(&report.tables[0]).0, 5000);
+    assert_eq!(report.left_out.len(), 1, "{:?}", report.left_out);
+    assert!(report.left_out[0].reason.contains("(account)=(7)"), "{:?}", report.left_out);
+    let index = scene.cluster.psql("books", "SELECT to_regclass('entry_amount'), to_regclass('entry_pkey')");
+    assert_eq!(index.trim(), "entry_amount|entry_pkey");
+}
+
+#[test]
 fn a_table_that_was_made_goes_again_when_its_rows_cannot_come() {
     let scene = Scene::new();
     scene.database("books", BOOKS);

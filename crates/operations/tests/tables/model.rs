@@ -3,6 +3,7 @@
 //! `CHRONAVAULT_SEED` chooses which.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use chronavault_operations as operations;
 use operations::{ApplyMode, Differing};
@@ -36,7 +37,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "by_text",
-        definition: "(k text COLLATE \"en-x-icu\" PRIMARY KEY, a text, n numeric)",
+        definition: "(k text PRIMARY KEY, a text, n numeric)",
         key: &["k"],
         make: |random| simple(quoted(word(random))),
     },
@@ -177,8 +178,9 @@ fn expected(kind: &Kind, old: &[Row], new: &[Row]) -> (u64, u64, u64, u64) {
     let mut counts = (0, 0, 0, 0);
     if kind.key.is_empty() {
         let mut balance: BTreeMap<&Row, i64> = BTreeMap::new();
-        old.iter().for_each(|row| *balance.entry(row).or_default() += 1);
-        new.iter().for_each(|row| *balance.entry(row).or_default() -= 1);
+        for (row, side) in old.iter().map(|row| (row, 1)).chain(new.iter().map(|row| (row, -1))) {
+            *balance.entry(row).or_default() += side;
+        }
         counts.0 = balance.values().map(|count| u64::try_from(*count).unwrap_or(0)).sum();
         counts.1 = balance.values().map(|count| u64::try_from(-*count).unwrap_or(0)).sum();
         counts.3 = old.len() as u64 - counts.0;
@@ -206,12 +208,8 @@ fn fill(kind: &Kind, rows: &[Row]) -> String {
     let mut sql = format!("DELETE FROM {};\n", kind.name);
     for row in rows {
         let values = row.values.join(", ");
-        sql.push_str(&format!(
-            "INSERT INTO {} ({}) VALUES ({}, {values});\n",
-            kind.name,
-            columns(kind),
-            row.literal
-        ));
+        let Kind { name, .. } = kind;
+        writeln!(sql, "INSERT INTO {name} ({}) VALUES ({}, {values});", columns(kind), row.literal).unwrap();
     }
     sql
 }
@@ -225,6 +223,14 @@ fn differences_are_those_of_the_model_and_both_modes_do_what_they_say() {
     let make: Vec<String> =
         KINDS.iter().map(|kind| format!("CREATE TABLE {} {};", kind.name, kind.definition)).collect();
     scene.database("old", &make.concat());
+    // Where words have another order than their bytes. Not every server has such a collation.
+    let collation = "SELECT quote_ident(collname) FROM pg_collation WHERE collname IN ('en-x-icu', 'en_US.utf8', 'en_US') LIMIT 1";
+    let collation = scene.cluster.psql("old", collation);
+    if !collation.trim().is_empty() {
+        scene
+            .cluster
+            .psql("old", &format!("ALTER TABLE by_text ALTER k TYPE text COLLATE {}", collation.trim()));
+    }
     let mut tables = Vec::new();
     for kind in KINDS {
         let old = table(kind, &mut random);

@@ -95,4 +95,32 @@ fn the_moment_before_a_bad_update_comes_back() {
     assert!(error.to_string().starts_with("no backup can be recovered to"), "{error}");
     let error = try_recover(&scene, &at(&scene, &moment, "books", &["t"], None)).unwrap_err();
     assert_eq!(error.to_string(), "the cluster in the backup has no database books; it has postgres, shop");
+    // Without a moment: the backup as it is.
+    let origin = TableOrigin::Physical {
+        from: StartFrom::Backup(id),
+        target: RecoveryTarget::Immediate,
+        timeline: TargetTimeline::Latest,
+        database: "shop".to_owned(),
+    };
+    let report = try_recover(&scene, &request(&scene, origin, "shop", &["t"], None)).unwrap();
+    assert_eq!(counts(&report.tables[0]), (0, 300, 0, 5000));
+    // WAL that is damaged is an error, and not the end of what there is.
+    damage_wal(&scene.directory.path().join("isolated/wal"));
+    let error = try_recover(&scene, &at(&scene, &moment, "shop", &["t"], None)).unwrap_err();
+    assert!(chain(&error).contains("could not be brought to the restored cluster"), "{}", chain(&error));
+}
+
+/// Changes one byte of every archived segment.
+fn damage_wal(directory: &std::path::Path) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            damage_wal(&path);
+        } else {
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
 }

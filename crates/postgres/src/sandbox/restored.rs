@@ -11,7 +11,8 @@ mod preload;
 mod superuser;
 mod wal_feed;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -140,6 +141,18 @@ impl RestoredCluster {
     /// Ends the server in an orderly way and keeps its files.
     pub fn stop(&mut self) -> Result<(), RestoredError> {
         Ok(self.server.stop()?)
+    }
+
+    /// Ends the server in an orderly way and moves its data directory, which is to be used from now on, to `to` on the same file system, where nothing is.
+    /// What the server wrote is not durable yet, and belongs to the account of the sandbox.
+    ///
+    /// # Errors
+    /// When the server does not end, or the directory cannot be moved; then it is gone with the sandbox.
+    pub fn keep(mut self, to: &Path) -> Result<(), RestoredError> {
+        self.server.stop()?;
+        let data = self.files.data();
+        fs::rename(&data, to).map_err(|source| SandboxError::io("moving", &data, source))?;
+        Ok(())
     }
 
     /// Waits until recovery is paused at its target, or has ended.

@@ -93,7 +93,7 @@ pub(super) fn run(args: &RecoverTablesArgs, session: Session) -> Result<Answer, 
     let (source, live) = live(args, &settings)?;
     let mut notices = Vec::new();
     if args.to.as_deref().is_some_and(connection::has_password) {
-        let notice = catalogue::password_on_command_line();
+        let notice = catalogue::password_on_command_line("--to");
         screen.warning(&notice);
         notices.push(notice);
     }

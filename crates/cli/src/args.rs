@@ -298,6 +298,9 @@ pub(crate) struct RestoreArgs {
     /// Load over N connections, or write with N threads, at the same time [default: the number of processors, at most 4].
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<u64>,
+    /// Say what the restore would do and everything that it would meet, with what to do about it; write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Do not run the checks in what was restored.
     #[arg(long, conflicts_with = "data_dir")]
     pub(crate) no_checks: bool,

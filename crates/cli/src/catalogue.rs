@@ -213,6 +213,8 @@ codes! {
     ChecksFailed = "checks.failed", Failed,
         "Nothing was replaced. Choose an earlier backup, or restore into a new database with --create and look at it; --no-checks replaces without asking.";
     CheckUnknown = "check.unknown", Usage, "Run `chronavault config show` to see the checks of the settings.";
+    RestorePreflight = "restore.preflight", Failed,
+        "Do what is said of each, then run it again; --dry-run says what else it would meet.";
     TargetFailed = "target.failed", Failed, "Read what the server says, correct it, and restore again.";
     RolesMissing = "roles.missing", Failed,
         "Create the roles that are named, or add --create-roles to create them without passwords.";

@@ -72,13 +72,14 @@ it goes as far as `contents`, and says so.";
 
 pub(super) const RESTORE: &str = "\
 Examples:
+  chronavault restore latest --to postgres://alice@db.example/books_again --create --dry-run
   chronavault restore latest --to postgres://alice@db.example/books_again --create
   chronavault restore latest --to 'host=/run/postgresql dbname=scratch' --table accounting.entries
   PGPASSFILE=~/.pgpass chronavault restore latest --to postgres://alice@db.example/books --clean
   chronavault restore latest --data-dir /var/lib/postgresql/15/again --at '2026-11-23 12:00:00+01'
   chronavault restore latest --data-dir /var/lib/postgresql/15/main --delta --immediate
 
-After a restore with --data-dir, start the server: it replays WAL up to the target, which it fetches with \
+Before anything is written, everything that could stop the restore is looked at, and said at once. After a restore with --data-dir, start the server: it replays WAL up to the target, which it fetches with \
 `chronavault wal fetch`, and then removes the settings that say so.";
 
 pub(super) const CHECK: &str = "\

@@ -36,7 +36,7 @@ impl Asked {
             Command::Init => Self::new(Operation::Init, true, None),
             Command::Backup(args) => Self::backup(args),
             Command::Verify(args) => Self::verify(args),
-            Command::Restore(args) => Self::restore(args, environment),
+            Command::Restore(args) if !args.dry_run => Self::restore(args, environment),
             Command::Check(args) => Self::check(args, environment),
             Command::Export(args) => Self::export(args),
             Command::Prune(args) if !args.dry_run => Self::prune(args),
@@ -53,6 +53,7 @@ impl Asked {
                 | WalCommand::Recovered(_)
                 | WalCommand::Prefetch(_),
             )
+            | Command::Restore(_)
             | Command::Prune(_)
             | Command::Delete(_)
             | Command::Hold(_)
@@ -312,6 +313,7 @@ mod tests {
             &["keys", "remove", "5ec2e7c0", "--dry-run"],
             &["keys", "escrow", "--check"],
             &["prune", "--dry-run"],
+            &["restore", "latest", "--to", "x", "--dry-run"],
             &["delete", id, "--dry-run"],
             &["hold"],
             &["hold", id],

@@ -13,6 +13,7 @@ mod prune;
 mod reuse;
 mod round_trip;
 mod segments;
+mod site_documents;
 mod wal;
 mod wal_damage;
 mod write_order;

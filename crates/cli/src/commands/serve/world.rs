@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::opening;
 use crate::recording;
 use crate::settings::Settings;
+use crate::site;
 use crate::surroundings::random;
 
 /// How the daemon was called: its settings are read again in the same way.
@@ -56,6 +57,7 @@ impl ServeWorld {
     ) -> Self {
         let mut world = Self { invocation, settings, observer, shown, manager, dispatcher: None, log };
         world.dispatcher = world.dispatcher_of_settings();
+        world.keep_settings();
         world
     }
 
@@ -71,6 +73,13 @@ impl ServeWorld {
                 self.log.failure(&failure);
                 None
             }
+        }
+    }
+
+    /// Keeps the settings in the repository where they changed. That they cannot be is no reason not to make backups.
+    fn keep_settings(&mut self) {
+        if let Err(failure) = site::keep_configuration(&self.settings, &self.observer.repository) {
+            self.log.failure(&failure);
         }
     }
 
@@ -112,6 +121,7 @@ impl ServeWorld {
         // The old one stores its book before the new one reads it.
         self.dispatcher = None;
         self.dispatcher = self.dispatcher_of_settings();
+        self.keep_settings();
         Ok(plan)
     }
 

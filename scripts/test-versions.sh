@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The round trip (back up, prove, restore, compare), base backups and replication on a server of every version from 13 to 18;
-# from 17 on, also what the server's summaries of its WAL change: backups that read only that, and recovery to moments of them.
+# The round trip (back up, prove, restore, compare), base backups, replication and the recovery of tables on a server of every
+# version from 13 to 18; from 17 on, also what the server's summaries of its WAL change: backups that read only that, and recovery to moments of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 servers=$(scripts/fetch-servers.sh)
 failed=()
 while read -r major server programs; do
-    tests='binary(round_trip) + binary(base_backup) + binary(replication) + binary(recover_cluster)'
+    tests='binary(round_trip) + binary(base_backup) + binary(replication) + binary(recover_cluster) + binary(tables)'
     if ((major >= 17)); then
         tests+=' + binary(moments) + (binary(physical) & test(incremental))'
     fi

@@ -15,6 +15,7 @@ mod examples;
 mod journal;
 mod keys;
 mod recover;
+mod recover_tables;
 mod wal;
 
 use std::ffi::OsString;
@@ -25,7 +26,8 @@ use clap_complete::Shell;
 use model::{BackupId, Level};
 
 pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
-pub(crate) use recover::{DatabaseRecoveryArgs, DrillArgs, RecoverCommand, RecoverListArgs};
+pub(crate) use recover::{DrillArgs, RecoverCommand, RecoverListArgs, RecoveryArgs};
+pub(crate) use recover_tables::{RecoverTablesArgs, TablesModeArg};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
 };

@@ -235,6 +235,18 @@ codes! {
     RecoverChanged = "recover.changed", Failed,
         "Find out what happened to it. A new recovery begins without --resume.";
     RecoverNothingBehind = "recover.nothing_behind", Failed, "Drop or rename the restored database by hand if it has to go.";
+    RecoverForeignKey = "recover.foreign_key", Failed,
+        "Nothing was changed. Recover the table that the key names together with this one, or put the rows beside the live ones with --mode side-schema.";
+    RecoverConstraint = "recover.constraint", Failed,
+        "Nothing was changed. Put the rows beside the live ones with --mode side-schema, and decide which of them are right.";
+    RecoverTable = "recover.table", Failed,
+        "Nothing was changed. Use --mode side-schema, which does not depend on what the live table is like.";
+    RecoverLocked = "recover.locked", Failed,
+        "Nothing was changed. Wait until those who use the table have ended their transactions, or raise --lock-timeout.";
+    RecoverDatabase = "recover.database", Failed, "Name one of the databases of the cluster with --database.";
+    RecoverSchema = "recover.schema", Failed, "Name another schema with --schema, or drop the one that is there.";
+    RecoverBeside = "recover.beside", Failed,
+        "Restore it in place or elsewhere with `chronavault restore --data-dir DIR`, with --delta or --tablespace.";
     RecoverRecord = "recover.record", Failed,
         "Run as the user of the service, or correct service.state_directory in chronavault.toml.";
     DrillNotHere = "drill.not_here", Failed, "Install what the sentence names, or rehearse on another machine.";

@@ -125,6 +125,10 @@ pub enum Phase {
     Counts,
     /// Running checks.
     Checks,
+    /// Comparing rows with those of the live tables.
+    Differences,
+    /// Putting rows in place.
+    Apply,
 }
 
 impl fmt::Display for Phase {
@@ -153,6 +157,8 @@ impl fmt::Display for Phase {
             Self::Amcheck => "comparing indexes with their tables",
             Self::Counts => "counting the rows of every table",
             Self::Checks => "running checks",
+            Self::Differences => "comparing rows with the live tables",
+            Self::Apply => "putting rows in place",
         })
     }
 }

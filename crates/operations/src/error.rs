@@ -14,7 +14,7 @@ use postgres::{FilterError, SnapshotError, ToolsError};
 
 use postgres::{AmcheckError, RestoredError, Unusable};
 
-use crate::{DirectoryError, Problem, ReceiveError, RecoverError, Unreachable, WalError};
+use crate::{DirectoryError, Problem, ReceiveError, RecoverError, TablesError, Unreachable, WalError};
 
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -193,12 +193,21 @@ pub enum Error {
     /// What was exported could not be written.
     #[error("the export could not be written")]
     Output(#[source] io::Error),
+    /// Tables could not be compared or recovered.
+    #[error(transparent)]
+    Tables(Box<TablesError>),
     /// WAL could not be pushed or fetched.
     #[error(transparent)]
     Wal(#[from] WalError),
     /// The operation was told to stop.
     #[error("the operation was cancelled")]
     Cancelled,
+}
+
+impl From<TablesError> for Error {
+    fn from(error: TablesError) -> Self {
+        Self::Tables(Box::new(error))
+    }
 }
 
 impl Error {

@@ -20,7 +20,9 @@ mod receive;
 mod recover;
 mod restore;
 mod row_chunks;
+mod row_diff;
 mod streams;
+mod table_recovery;
 mod verify;
 mod wal;
 mod warning;
@@ -40,11 +42,18 @@ pub use postgres;
 pub use problem::Problem;
 pub use receive::{Origin, ReceiveError, ReceiveEvent, ReceiveReport, ReceiveRequest, receive_wal};
 pub use recover::{
-    BareSite, DatabaseChecks, DatabaseDrill, DatabaseRecovery, Databases, Found, Objectives, PlanRequest,
-    RecoverError, RecoveryDirectory, RecoveryRecord, RecoveryState, Site, Skipped, StepRecord, StepState,
-    drill_database, markdown, plan_database, plan_database_drill, recover_database, roll_back_database,
+    BareSite, ClusterDrill, ClusterRecovery, DatabaseChecks, DatabaseDrill, DatabaseRecovery, Databases,
+    Directories, Found, Objectives, PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord,
+    RecoveryState, Site, Skipped, StepRecord, StepState, drill_cluster, drill_database, markdown,
+    plan_cluster, plan_cluster_drill, plan_database, plan_database_drill, recover_cluster, recover_database,
+    roll_back_cluster, roll_back_database,
 };
 pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use row_diff::{Differing, RowSample, SampleColumn, SampleValue, TableDiff};
+pub use table_recovery::{
+    ApplyMode, RecoveredTable, TableOrigin, TableRecoveryReport, TableRecoveryRequest, TablesError, Written,
+    recover_tables,
+};
 pub use verify::{VerifyReport, VerifyRequest, compare, verify};
 pub use wal::{
     FetchReport, FetchRequest, Fetched, NewestWal, PrefetchReport, PrefetchRequest, PushReport, PushRequest,

@@ -5,10 +5,13 @@
 //! it is complete and checked.
 
 mod choice;
+mod cluster;
+mod cluster_drill;
 mod database;
 mod directory;
 mod drill;
 mod estimate;
+mod place;
 mod record;
 mod report;
 mod run;
@@ -17,14 +20,17 @@ use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use model::{RecoveryId, RecoveryStep, Scenario};
+use model::{ByteSize, RecoveryId, RecoveryStep, Scenario};
 use repository::Repository;
 
 use crate::{Context, Error};
 
+pub use cluster::{ClusterRecovery, plan_cluster, recover_cluster, roll_back_cluster};
+pub use cluster_drill::{ClusterDrill, drill_cluster, plan_cluster_drill};
 pub use database::{DatabaseChecks, DatabaseRecovery, recover_database, roll_back_database};
 pub use directory::RecoveryDirectory;
 pub use drill::{DatabaseDrill, drill_database, plan_database_drill};
+pub use place::Directories;
 pub use record::{
     Databases, Found, Objectives, RecoveryRecord, RecoveryState, Skipped, StepRecord, StepState,
 };
@@ -102,6 +108,33 @@ pub enum RecoverError {
         /// Its name.
         database: String,
     },
+    /// There is no room beside the data directory.
+    #[error("{} has {} free, and {} are needed beside the data directory", path.display(), ByteSize(*free), ByteSize(*needed))]
+    NoRoom {
+        /// Where.
+        path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
+    /// A data directory cannot change its name.
+    #[error("{} is a file system of its own, and cannot exchange its name with a directory beside it", path.display())]
+    MountPoint {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// A server runs on the data directory.
+    #[error("a server (process {pid}) runs on {}", path.display())]
+    ServerRuns {
+        /// The data directory.
+        path: PathBuf,
+        /// Its process.
+        pid: i32,
+    },
+    /// The cluster has tablespaces.
+    #[error("the cluster has tablespaces outside of its data directory")]
+    Tablespaces,
     /// The record lacks what an earlier step found out.
     #[error("the record of {id} lacks what an earlier step found out")]
     Incomplete {

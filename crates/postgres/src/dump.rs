@@ -45,6 +45,14 @@ pub fn start_archive(
     Process::spawn(command, false)
 }
 
+/// Starts `pg_dump --schema-only` in the custom format, without a snapshot: for a database that nobody changes.
+pub fn start_definitions(tools: &Tools, source: &ConnectOptions) -> Result<Process, ProcessError> {
+    let mut command = tools.command("pg_dump", Some(source));
+    session::give_child_settings(&mut command, []);
+    command.args(["--format=custom", "--compress=0", "--no-password", "--schema-only"]);
+    Process::spawn(command, false)
+}
+
 /// Whether `pg_dump` failed where it locks tables, as it does before it reads anything. Then it says which statement failed.
 pub fn failed_to_lock(error: &ProcessError) -> bool {
     matches!(error, ProcessError::Failed { program, message, .. }

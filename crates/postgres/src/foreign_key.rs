@@ -55,9 +55,21 @@ pub struct ForeignKeyReport {
 
 /// Checks every foreign key of the database that PostgreSQL would check for a new row. `client` has the fixed settings.
 pub fn check_foreign_keys(client: &mut Client) -> Result<ForeignKeyReport, Error> {
+    check(client, |_| true)
+}
+
+/// The same for those that one of `tables` has, or that refer to one of them.
+pub fn check_foreign_keys_of(
+    client: &mut Client,
+    tables: &[QualifiedName],
+) -> Result<ForeignKeyReport, Error> {
+    check(client, |key| tables.contains(&key.table) || tables.contains(&key.referenced))
+}
+
+fn check(client: &mut Client, is_wanted: impl Fn(&ForeignKey) -> bool) -> Result<ForeignKeyReport, Error> {
     session::in_utf8(client, |client| {
         let mut report = ForeignKeyReport::default();
-        for key in list(client)? {
+        for key in list(client)?.into_iter().filter(is_wanted) {
             if let Some(reason) = key.unchecked {
                 let (table, constraint) = (key.table, key.constraint);
                 report.unchecked.push(UncheckedForeignKey { table, constraint, reason });

@@ -27,11 +27,12 @@ pub use database::{
     NewDatabase, database_exists, databases, drop_temporary, first_object, maintenance_client,
 };
 pub use existing::Existing;
+pub use names::find_table;
 pub use phase::Phase;
 pub use properties::{Apply, DatabaseProperties, DatabaseSetting, Privilege, SecurityLabel};
 pub use restore::{LoadOptions, Loader};
 pub use roles::{Membership, RoleRecord, create_roles, missing_roles, read_roles, roles_needed};
-pub use selection::{LeftOut, Selection};
+pub use selection::{LeftOut, Selection, foreign_keys_to};
 pub use switch::{
     accepts_connections, allow_connections, database_name, database_oid, end_statements, switch_databases,
 };

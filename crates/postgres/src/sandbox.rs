@@ -22,7 +22,7 @@ use std::process::Command;
 
 pub use error::SandboxError;
 pub use options::{Locale, LocaleProvider, SandboxOptions, TlsServer};
-pub use restored::{RecoveryRequest, RestoredCluster, RestoredDirectory, RestoredError};
+pub use restored::{RecoveryRequest, RestoredCluster, RestoredDirectory, RestoredError, WalSupply};
 
 use crate::conninfo::ConnectOptions;
 use crate::process::Process;

@@ -98,6 +98,7 @@ Examples:
   chronavault recover corruption --source books
   chronavault recover corruption --source books --rollback
   chronavault recover point-in-time --source books --at 2026-11-26T03:00:00Z
+  chronavault recover tables --table orders --mode insert-missing
 
 Each scenario is planned first, with the time that each step is expected to take. It stops at the first step that fails, with what is \
 there in a known state; --resume goes on from there, --rollback undoes it. The report has the time of each step.";
@@ -122,6 +123,17 @@ Examples:
 The newest logical backup that is not after the moment is restored and checked. What was committed between its snapshot and the moment \
 is not in it; how much that is, is said. A cluster with physical backups and archived WAL is recovered exactly: \
 `chronavault restore latest --data-dir DIR --at TIME`.";
+
+pub(super) const RECOVER_TABLES: &str = "\
+Examples:
+  chronavault recover tables --table orders --table order_lines
+  chronavault recover tables --source books --table orders --at 2026-11-26T03:00:00Z
+  chronavault recover tables --table orders --mode insert-missing
+  chronavault recover tables --table orders --from backup-2026-11-23-120000-abc123 --mode side-schema
+
+The rows of the backup are restored into a sandbox and compared with the live ones by primary key; without --mode that is all. What is \
+written is one transaction: it is rolled back whole when a foreign key or another constraint does not hold. Triggers of users are off \
+meanwhile. Rows of tables that are not named never change.";
 
 pub(super) const RECOVER_LIST: &str = "\
 Examples:

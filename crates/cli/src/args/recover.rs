@@ -1,20 +1,25 @@
 //! `recover` and `drill`: what their parts take.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use model::{BackupId, Level, RecoveryId, Scenario};
+use model::{BackupId, Kind, Level, RecoveryId, Scenario};
 
-use super::{examples, parse_level};
+use super::{RecoverTablesArgs, examples, parse_level};
 
 /// The scenarios of `recover`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum RecoverCommand {
-    /// A database is damaged or gone: restore the newest good backup beside it, check it, and put it in its place.
+    /// A database or cluster is damaged or gone: restore the newest good backup beside it, check it, and put it in its place.
     #[command(after_help = examples::RECOVER_CORRUPTION)]
     Corruption(CorruptionArgs),
-    /// Something went wrong at a known moment: restore the newest backup that is not after it, beside the live database.
+    /// Something went wrong at a known moment: restore what was there before, beside what is there now.
     #[command(after_help = examples::RECOVER_POINT_IN_TIME)]
     PointInTime(PointInTimeArgs),
+    /// Rows of some tables are gone or wrong: compare them with a backup, or with a moment, and bring them back.
+    #[command(after_help = examples::RECOVER_TABLES)]
+    Tables(Box<RecoverTablesArgs>),
     /// Show the recoveries and drills so far, with their times.
     #[command(after_help = examples::RECOVER_LIST)]
     List(RecoverListArgs),
@@ -24,7 +29,7 @@ pub(crate) enum RecoverCommand {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CorruptionArgs {
     #[command(flatten)]
-    pub(crate) database: DatabaseRecoveryArgs,
+    pub(crate) recovery: RecoveryArgs,
 }
 
 /// `recover point-in-time`.
@@ -37,19 +42,22 @@ pub(crate) struct PointInTimeArgs {
     #[arg(long)]
     pub(crate) switch: bool,
     #[command(flatten)]
-    pub(crate) database: DatabaseRecoveryArgs,
+    pub(crate) recovery: RecoveryArgs,
 }
 
-/// How a database is recovered.
+/// How a database or a cluster is recovered.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(crate) struct DatabaseRecoveryArgs {
+pub(crate) struct RecoveryArgs {
     /// The source whose backups are used, and whose database is recovered.
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
     /// Recover this database instead of that of the source: any connection string that libpq accepts. Put no password here.
     #[arg(long, value_name = "URL")]
     pub(crate) to: Option<String>,
+    /// Recover a whole cluster, from a physical backup and archived WAL, with this data directory.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["to", "create_roles"])]
+    pub(crate) data_dir: Option<PathBuf>,
     /// Use this backup and no other.
     #[arg(long, value_name = "ID")]
     pub(crate) backup: Option<BackupId>,
@@ -99,7 +107,10 @@ pub(crate) struct DrillArgs {
     /// The source [default: the one that the settings name].
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
-    /// How far a backup is verified before it is used: objects or contents.
+    /// Backups of this kind [default: that of the newest backup of the source].
+    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    pub(crate) kind: Option<Kind>,
+    /// How far a logical backup is verified before it is used: objects or contents.
     #[arg(long, default_value = "objects", value_name = "LEVEL", value_parser = parse_level)]
     pub(crate) level: Level,
     /// Restore over N connections at the same time [default: the number of processors, at most 4].
@@ -108,6 +119,10 @@ pub(crate) struct DrillArgs {
     /// Show the steps and how long each is expected to take; do nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+fn parse_kind(text: &str) -> Result<Kind, model::ParseWordError> {
+    text.parse()
 }
 
 fn parse_scenario(text: &str) -> Result<Scenario, model::ParseWordError> {

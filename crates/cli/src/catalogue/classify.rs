@@ -9,7 +9,7 @@ use operations::postgres::{
     ClusterError, Error as ServerError, ErrorKind as ServerErrorKind, PreflightError, ReplicationError,
     SandboxError, SnapshotError,
 };
-use operations::{ReceiveError, RecoverError, WalError};
+use operations::{ReceiveError, RecoverError, TablesError, WalError};
 use repository::{InitError, KeyError, OpenError, Problem, ProblemKind};
 use sample::SampleError;
 use service::journal::JournalError;
@@ -318,6 +318,7 @@ fn of_operation(error: &operations::Error) -> Code {
         Error::Replication(error) => of_replication(error),
         Error::Receive(error) => of_receive(error),
         Error::Recover(error) => of_recover(error),
+        Error::Tables(error) => of_tables(error),
         Error::Snapshot(error) => of_snapshot(error),
         Error::Tools(_) => Code::ToolsMissing,
         Error::Process(_) => Code::ToolsFailed,
@@ -366,6 +367,31 @@ fn of_recover(error: &RecoverError) -> Code {
         RecoverError::NothingBehind { .. } => Code::RecoverNothingBehind,
         RecoverError::Incomplete { .. } | RecoverError::Record { .. } => Code::RecoverRecord,
         RecoverError::NotHere { .. } => Code::DrillNotHere,
+        RecoverError::NoRoom { .. } => Code::StorageFull,
+        RecoverError::MountPoint { .. } | RecoverError::Tablespaces => Code::RecoverBeside,
+        RecoverError::ServerRuns { .. } => Code::DirectoryInUse,
+    }
+}
+
+fn of_tables(error: &TablesError) -> Code {
+    match error {
+        TablesError::NoSandbox { .. } => Code::DrillNotHere,
+        TablesError::NoDatabase { .. } => Code::RecoverDatabase,
+        TablesError::NotOwner { .. } => Code::ServerPrivileges,
+        TablesError::Locked { .. } => Code::RecoverLocked,
+        TablesError::SchemaExists { .. } => Code::RecoverSchema,
+        TablesError::ForeignKey(_) | TablesError::DraggedAlong { .. } => Code::RecoverForeignKey,
+        TablesError::Write { source, .. } => match source.code() {
+            Some("23503") => Code::RecoverForeignKey,
+            Some(code) if code.starts_with("23") => Code::RecoverConstraint,
+            _ => of_server(source),
+        },
+        TablesError::Encoding { .. }
+        | TablesError::Malformed { .. }
+        | TablesError::OutOfOrder { .. }
+        | TablesError::Rules { .. }
+        | TablesError::Moved { .. }
+        | TablesError::StillDiffers { .. } => Code::RecoverTable,
     }
 }
 

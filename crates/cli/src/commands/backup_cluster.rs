@@ -18,7 +18,7 @@ use crate::surroundings::Surroundings;
 use crate::wording;
 
 /// What a cluster is called when nobody named the source: its databases have names, it has none.
-const DEFAULT_SOURCE: &str = "cluster";
+pub(super) const DEFAULT_SOURCE: &str = "cluster";
 
 /// Level of zstd when nobody chose one.
 const DEFAULT_LEVEL: i32 = 3;

@@ -1,8 +1,14 @@
 //! `drill`: a recovery rehearsed in a sandbox, timed against RTO and RPO.
 
-use model::Scenario;
-use operations::{DatabaseChecks, DatabaseDrill, PlanRequest, RecoveryDirectory};
+use jiff::{SignedDuration, Timestamp};
+use model::{Kind, Scenario};
+use operations::{
+    ClusterDrill, Context, DatabaseChecks, DatabaseDrill, Error, PlanRequest, RecoveryDirectory,
+    RecoveryRecord,
+};
+use repository::{Listed, Repository};
 
+use super::backup_cluster::DEFAULT_SOURCE;
 use super::recover::{Body, answer, plan_words};
 use crate::actor;
 use crate::args::DrillArgs;
@@ -13,53 +19,132 @@ use crate::opening;
 use crate::screen::{Answer, Notice};
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Surroundings, random};
 
 pub(super) fn run(args: &DrillArgs, session: Session) -> Result<Answer, Failure> {
     let (screen, noted) = (session.screen, session.noted.clone());
     let settings = session.settings()?;
-    let source = source(args, &settings)?;
-    noted.note(|facts| facts.source = Some(source.clone()));
-    let recovery = settings.recovery(Some(&source))?;
-    let directory = RecoveryDirectory::new(settings.recovery_directory());
     let repository = opening::repository(&settings)?;
+    let (source, database) = source(args, &settings, &repository)?;
+    noted.note(|facts| facts.source = Some(source.clone()));
+    let objectives = settings.recovery(Some(&source))?.objectives;
+    let directory = RecoveryDirectory::new(settings.recovery_directory());
     let surroundings = Surroundings::new(screen, &settings)?;
-    let objectives = recovery.objectives;
-    let checks = DatabaseChecks { checks: settings.checks_of(&source)?, despite: false };
-    if args.scenario != Scenario::Corruption {
-        let message = format!("the scenario {} cannot be rehearsed yet", args.scenario);
-        return Err(Failure::new(Code::Usage, message));
-    }
-    let drill =
-        DatabaseDrill { source, at: None, level: args.level, jobs: settings.jobs(args.jobs)?, checks };
+    let drill = Drill::new(args, &settings, &repository, &source, database)?;
     let plan =
         PlanRequest { scenario: args.scenario, asked_by: actor::name(), objectives, directory: &directory };
     let context = surroundings.context();
-    let record = operations::plan_database_drill(&repository, &drill, &plan, &context)
-        .map_err(|error| surroundings.failure(error))?;
+    let failed = |error| surroundings.failure(error);
+    let record = drill.plan(&repository, &plan, &context).map_err(failed)?;
     if args.dry_run {
         return Answer::new(plan_words(&record), &Body::new(&record, None, Vec::new()));
     }
-    let (record, result) = operations::drill_database(&repository, &drill, record, &directory, &context)
-        .map_err(|error| surroundings.failure(error))?;
+    let (record, result) = drill.rehearse(&repository, record, &directory, &context).map_err(failed)?;
     noted.note(|facts| {
         facts.backup.clone_from(&record.found.backup);
         (facts.tables, facts.rows) = (record.found.tables, record.found.rows);
         facts.recovery = record.facts();
     });
-    let failure = result.err().map(|error| surroundings.failure(error));
+    let failure = result.err().map(failed);
     surroundings.reporter.finish();
     let warnings = surroundings.reporter.take_warnings();
     let notices = warnings.iter().filter(|it| catalogue::needs_person(it)).map(Notice::from).collect();
     answer(&record, directory.place(&record.id, "md"), notices, failure)
 }
 
-/// The name of the source; its database need not be there.
-fn source(args: &DrillArgs, settings: &Settings) -> Result<String, Failure> {
-    if let Some(source) = &args.source {
-        return Ok(source.clone());
+/// What is rehearsed.
+enum Drill {
+    Database(DatabaseDrill),
+    Cluster(ClusterDrill),
+}
+
+impl Drill {
+    fn new(
+        args: &DrillArgs,
+        settings: &Settings,
+        repository: &Repository,
+        source: &str,
+        database: Option<String>,
+    ) -> Result<Self, Failure> {
+        let listed = repository.backups()?;
+        let of_source = listed.iter().filter_map(|listed| match listed {
+            Listed::Backup(summary) if summary.source == source => Some(summary),
+            _ => None,
+        });
+        let newest = of_source.clone().map(|summary| summary.kind).next();
+        let checks = DatabaseChecks { checks: settings.checks_of(source)?, despite: false };
+        let (source, jobs) = (source.to_owned(), settings.jobs(args.jobs)?);
+        if args.kind.or(newest) == Some(Kind::Physical) {
+            return Ok(Self::Cluster(ClusterDrill { source, jobs, database, checks }));
+        }
+        let at = match args.scenario {
+            Scenario::PointInTime => {
+                let logical = of_source.filter(|summary| summary.kind == Kind::Logical);
+                random_moment(logical.map(|summary| summary.snapshot_at).min())
+            }
+            _ => None,
+        };
+        Ok(Self::Database(DatabaseDrill { source, at, level: args.level, jobs, checks }))
     }
-    let source = settings.source(None)?;
-    let database = connection::parse(&settings.environment, &source.url, &source.origin)?;
-    Ok(source.name.unwrap_or_else(|| database.database().to_owned()))
+
+    fn plan(
+        &self,
+        repository: &Repository,
+        plan: &PlanRequest<'_>,
+        context: &Context<'_>,
+    ) -> Result<RecoveryRecord, Error> {
+        match self {
+            Self::Database(drill) => operations::plan_database_drill(repository, drill, plan, context),
+            Self::Cluster(drill) => operations::plan_cluster_drill(repository, drill, plan, context),
+        }
+    }
+
+    fn rehearse(
+        &self,
+        repository: &Repository,
+        record: RecoveryRecord,
+        directory: &RecoveryDirectory,
+        context: &Context<'_>,
+    ) -> Result<(RecoveryRecord, Result<(), Error>), Error> {
+        match self {
+            Self::Database(drill) => {
+                operations::drill_database(repository, drill, record, directory, context)
+            }
+            Self::Cluster(drill) => operations::drill_cluster(repository, drill, record, directory, context),
+        }
+    }
+}
+
+/// A random moment from the snapshot of the oldest backup up to now.
+fn random_moment(oldest: Option<Timestamp>) -> Option<Timestamp> {
+    let oldest = oldest?;
+    let mut bits = [0; 8];
+    random(&mut bits);
+    let span =
+        u64::try_from(Timestamp::now().duration_since(oldest).as_millis()).ok().filter(|ms| *ms > 0)?;
+    let ms = i64::try_from(u64::from_le_bytes(bits) % span).ok()?;
+    oldest.checked_add(SignedDuration::from_millis(ms)).ok()
+}
+
+/// The name of the source, and its database where the settings name it; neither need be there.
+fn source(
+    args: &DrillArgs,
+    settings: &Settings,
+    repository: &Repository,
+) -> Result<(String, Option<String>), Failure> {
+    let known = match (settings.source(args.source.as_deref()), &args.source) {
+        (Ok(known), _) => known,
+        (Err(failure), Some(name)) if failure.code == Code::SettingsNoSource => {
+            return Ok((name.clone(), None));
+        }
+        (Err(failure), _) => return Err(failure),
+    };
+    let database = connection::parse(&settings.environment, &known.url, &known.origin)?.database().to_owned();
+    let name = match known.name.or_else(|| args.source.clone()) {
+        Some(name) => name,
+        // Without a name, backups are called like the database, or those of its cluster by a name of their own.
+        None if opening::backups(repository, Some(&database))?.is_empty() => DEFAULT_SOURCE.to_owned(),
+        None => database.clone(),
+    };
+    Ok((name, Some(database)))
 }

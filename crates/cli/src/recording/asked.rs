@@ -7,8 +7,8 @@ use repository::KeyLabel;
 
 use crate::args::{
     BackupArg, BackupArgs, CheckArgs, Command, DeleteArgs, DrillArgs, ExportArgs, FormatArg, HoldArgs,
-    KeysCommand, KindArg, PruneArgs, RecoverCommand, RestoreArgs, RetentionArgs, VerifyArgs, WalCommand,
-    WalReceiveArgs,
+    KeysCommand, KindArg, PruneArgs, RecoverCommand, RecoverTablesArgs, RestoreArgs, RetentionArgs,
+    TablesModeArg, VerifyArgs, WalCommand, WalReceiveArgs,
 };
 use crate::connection;
 use crate::environment::Environment;
@@ -145,8 +145,9 @@ impl Asked {
 
     fn recover(command: &RecoverCommand, environment: &Environment) -> Option<Self> {
         let (scenario, at, args) = match command {
-            RecoverCommand::Corruption(args) => (Scenario::Corruption, None, &args.database),
-            RecoverCommand::PointInTime(args) => (Scenario::PointInTime, args.at, &args.database),
+            RecoverCommand::Corruption(args) => (Scenario::Corruption, None, &args.recovery),
+            RecoverCommand::PointInTime(args) => (Scenario::PointInTime, args.at, &args.recovery),
+            RecoverCommand::Tables(args) => return Some(Self::recover_tables(args, environment)),
             RecoverCommand::List(_) => return None,
         };
         if args.dry_run {
@@ -157,12 +158,28 @@ impl Asked {
             .with("scenario", &scenario)
             .maybe("at", at.as_ref())
             .maybe("to", args.to.as_ref().and_then(described).as_ref())
+            .maybe("data_dir", args.data_dir.as_ref().map(|directory| directory.display()).as_ref())
             .maybe("backup", args.backup.as_ref())
             .flag("create_roles", args.create_roles)
             .flag("despite_checks", args.despite_checks)
             .flag("resume", args.resume.is_some())
             .flag("rollback", args.rollback.is_some());
         Some(asked)
+    }
+
+    /// Also where rows are only compared: some of them are shown.
+    fn recover_tables(args: &RecoverTablesArgs, environment: &Environment) -> Self {
+        let described = |to: &String| connection::parse(environment, to, "--to").ok().map(|to| to.describe());
+        let mode = args.mode.filter(|_| !args.dry_run).map_or("compare", TablesModeArg::as_str);
+        Self::new(Operation::Recover, false, args.source.as_ref())
+            .with("scenario", &"tables")
+            .with("backup", &backup(&args.from))
+            .list("tables", &args.tables)
+            .with("mode", &mode)
+            .maybe("at", args.at.as_ref())
+            .maybe("to", args.to.as_ref().and_then(described).as_ref())
+            .maybe("database", args.database.as_ref())
+            .maybe("schema", args.schema.as_ref())
     }
 
     fn drill(args: &DrillArgs) -> Self {

@@ -11,6 +11,7 @@ mod journal;
 mod keys;
 mod memory;
 mod prune;
+mod recover_tables;
 mod round_trip;
 mod serve;
 mod server;

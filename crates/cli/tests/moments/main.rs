@@ -8,6 +8,7 @@
 mod golden;
 mod killed;
 mod ledger;
+mod procedures;
 mod site;
 
 use ledger::{Commit, Writer};

@@ -59,7 +59,7 @@ struct Place {
 }
 
 /// The error of a system call on `path`.
-pub(super) fn failed(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Error {
+pub(crate) fn failed(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Error {
     DirectoryError::Io { action, path: path.to_owned(), source: source.into() }.into()
 }
 
@@ -96,7 +96,7 @@ pub(super) fn examine(path: &Path, backup: &BackupId, delta: bool) -> Result<Bef
 }
 
 /// The process that runs on a data directory, as far as its `postmaster.pid` tells.
-fn running_server(path: &Path) -> Option<i32> {
+pub(crate) fn running_server(path: &Path) -> Option<i32> {
     let text = fs::read_to_string(path.join("postmaster.pid")).ok()?;
     let pid: i32 = text.lines().next()?.trim().parse().ok()?;
     let alive = test_kill_process(Pid::from_raw(pid)?);

@@ -15,15 +15,28 @@ use crate::{Context, Error, Phase, Problem};
 const AMCHECK: &str = "pg_amcheck";
 
 /// What was found.
-pub(super) enum Examination {
+pub(crate) enum Examination {
     /// All was looked at.
     Done { tables: u64, rows: u64, problems: Vec<Problem> },
     /// This machine cannot do it.
     Impossible(String),
 }
 
+/// Looks at what can be seen without changing anything: that every file is there, and that every row can be read. For a cluster that is to be
+/// used afterwards; [`examine`] looks at indexes as well, for which it installs an extension.
+pub(crate) fn look_over(
+    cluster: &RestoredCluster,
+    jobs: usize,
+    context: &Context<'_>,
+) -> Result<(u64, u64, Vec<Problem>), Error> {
+    let mut problems = missing_files(cluster)?;
+    let (tables, rows, unreadable) = counts(cluster, jobs, context)?;
+    problems.extend(unreadable);
+    Ok((tables, rows, problems))
+}
+
 /// Looks at everything.
-pub(super) fn examine(
+pub(crate) fn examine(
     cluster: &RestoredCluster,
     jobs: usize,
     context: &Context<'_>,
@@ -41,15 +54,26 @@ pub(super) fn examine(
         }
         Err(error) => return Err(Error::Amcheck(error)),
     }
+    let (tables, rows, unreadable) = counts(cluster, jobs, context)?;
+    problems.extend(unreadable);
+    Ok(Examination::Done { tables, rows, problems })
+}
+
+/// Reads every row of every table.
+fn counts(
+    cluster: &RestoredCluster,
+    jobs: usize,
+    context: &Context<'_>,
+) -> Result<(u64, u64, Vec<Problem>), Error> {
     context.phase(Phase::Counts);
+    let sessions = NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN);
     let cancelled = || context.observer.cancelled();
-    let counts = count_rows(&options, sessions, &cancelled)?;
+    let counts = count_rows(&cluster.options(cluster.database()), sessions, &cancelled)?;
     if cancelled() {
         return Err(Error::Cancelled);
     }
-    problems.extend(counts.unreadable.iter().map(unreadable));
     let rows = counts.tables.iter().map(|table| table.rows).sum();
-    Ok(Examination::Done { tables: counts.tables.len() as u64, rows, problems })
+    Ok((counts.tables.len() as u64, rows, counts.unreadable.iter().map(unreadable).collect()))
 }
 
 /// The programs beside the server, or those of a client installation where the server comes without them.

@@ -39,7 +39,7 @@ pub struct Unreachable {
 ///
 /// # Errors
 /// [`Error::Unreachable`] when the WAL that is needed is not there, or not without a gap.
-pub(super) fn plan(
+pub(crate) fn plan(
     repository: &Repository,
     from: &StartFrom,
     target: &RecoveryTarget,

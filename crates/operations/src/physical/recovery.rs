@@ -8,7 +8,7 @@ use std::fmt::Write;
 use model::{RecoveryTarget, TimelineId};
 
 /// Where the server keeps settings that override all files.
-pub(super) const AUTO_CONF: &str = "postgresql.auto.conf";
+pub(crate) const AUTO_CONF: &str = "postgresql.auto.conf";
 /// Its existence makes a server recover from an archive (PostgreSQL documentation, section 26.3.4).
 pub(super) const RECOVERY_SIGNAL: &str = "recovery.signal";
 
@@ -117,7 +117,7 @@ fn is_target(name: &str) -> bool {
 
 /// `postgresql.auto.conf` without settings of a recovery. Where `ALTER SYSTEM` has rewritten the file since, and our comments are
 /// gone, they are known by their names.
-pub(super) fn without_recovery(conf: &str) -> String {
+pub(crate) fn without_recovery(conf: &str) -> String {
     let has_marks = conf.lines().any(|line| line == BEGIN);
     let mut kept = String::with_capacity(conf.len());
     let mut ours = false;

@@ -70,7 +70,7 @@ pub(crate) fn rehearse_cluster(
 }
 
 /// Writes the files. They need not be durable: they are gone in a moment.
-fn restore(
+pub(super) fn restore(
     backup: &OpenedCluster,
     place: &RestoredDirectory,
     jobs: usize,

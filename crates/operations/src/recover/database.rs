@@ -254,7 +254,7 @@ pub(super) fn check(
     Ok(format!("every row is as it was backed up; {} hold{others}", count(number as u64, "check")))
 }
 
-fn refuse(restored: &ConnectOptions, problems: &[Problem]) -> Result<(), Error> {
+pub(super) fn refuse(restored: &ConnectOptions, problems: &[Problem]) -> Result<(), Error> {
     let Some(first) = problems.first() else { return Ok(()) };
     let (database, number) = (restored.database().to_owned(), problems.len());
     Err(RecoverError::Checks { database, number, first: first.message.clone() }.into())

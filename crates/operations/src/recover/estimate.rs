@@ -8,7 +8,7 @@ use repository::{BackupSummary, Repository};
 
 use super::choice::{self, Wanted};
 use super::database::note_backup;
-use super::record::{RecoveryRecord, StepState};
+use super::record::{RecoveryRecord, StepRecord, StepState};
 use crate::Error;
 
 /// Fills in the backup that is likely to be used, and the time of each step.
@@ -29,6 +29,19 @@ pub(super) fn fill(
     Ok(())
 }
 
+/// Fills in the time of each step from earlier recoveries of the same source.
+pub(super) fn fill_from(record: &mut RecoveryRecord, earlier: &[RecoveryRecord]) {
+    let bytes = record.found.plain_bytes;
+    for step in &mut record.steps {
+        let measured = earlier.iter().filter(|known| known.source == record.source).find_map(|known| {
+            let is_done = |it: &&StepRecord| it.step == step.step && it.state == StepState::Done;
+            let ms = known.steps.iter().find(is_done)?.duration_ms?;
+            Some((ms, known.found.plain_bytes))
+        });
+        step.estimate_ms = measured.map(|(ms, of)| if grows(step.step) { scaled(ms, of, bytes) } else { ms });
+    }
+}
+
 /// The time of a step: that of the last one of the same source that was measured, for as many bytes.
 fn estimate(step: RecoveryStep, backup: Option<&BackupSummary>, earlier: &[RecoveryRecord]) -> Option<u64> {
     let measured = earlier.iter().find_map(|record| {
@@ -38,7 +51,7 @@ fn estimate(step: RecoveryStep, backup: Option<&BackupSummary>, earlier: &[Recov
         usable.then_some((step.duration_ms?, record.found.plain_bytes))
     });
     match measured {
-        Some((ms, bytes)) if grows(step) => Some(scaled(ms, bytes, backup)),
+        Some((ms, bytes)) if grows(step) => Some(scaled(ms, bytes, backup.map(|backup| backup.plain_bytes))),
         Some((ms, _)) => Some(ms),
         None => proven(step, backup?),
     }
@@ -49,10 +62,11 @@ fn grows(step: RecoveryStep) -> bool {
     matches!(step, RecoveryStep::Choose | RecoveryStep::Restore | RecoveryStep::Check)
 }
 
-fn scaled(ms: u64, bytes: Option<u64>, backup: Option<&BackupSummary>) -> u64 {
-    match (bytes, backup) {
-        (Some(bytes), Some(backup)) if bytes > 0 => {
-            let scaled = u128::from(ms) * u128::from(backup.plain_bytes) / u128::from(bytes);
+/// What took `ms` for `of` bytes, for `bytes`.
+fn scaled(ms: u64, of: Option<u64>, bytes: Option<u64>) -> u64 {
+    match (of, bytes) {
+        (Some(of), Some(bytes)) if of > 0 => {
+            let scaled = u128::from(ms) * u128::from(bytes) / u128::from(of);
             u64::try_from(scaled).unwrap_or(u64::MAX)
         }
         _ => ms,

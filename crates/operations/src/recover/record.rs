@@ -5,6 +5,8 @@ use model::{BackupId, RecoveryFacts, RecoveryId, RecoveryStep, Scenario};
 use repository::ProblemRecord;
 use serde::{Deserialize, Serialize};
 
+use super::place::Directories;
+
 /// The version of the form of records.
 pub(super) const VERSION: u32 = 1;
 
@@ -133,6 +135,9 @@ pub struct Found {
     /// The databases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub databases: Option<Databases>,
+    /// The data directories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directories: Option<Directories>,
     /// What the checks found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<ProblemRecord>,

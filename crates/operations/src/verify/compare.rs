@@ -172,13 +172,17 @@ fn compare_rows(
 
 fn foreign_keys(client: &mut Client) -> Result<Vec<Problem>, Error> {
     let report = check_foreign_keys(client)?;
-    let problem = |violation: postgres::ForeignKeyViolation| Problem {
+    Ok(report.violations.iter().map(foreign_key_problem).collect())
+}
+
+/// A foreign key that does not hold.
+pub(crate) fn foreign_key_problem(violation: &postgres::ForeignKeyViolation) -> Problem {
+    Problem {
         code: "foreign_key.violated",
         object: violation.table.to_string(),
         message: format!(
             "{} rows of {} refer to rows of {} that are not there (foreign key {})",
             violation.rows, violation.table, violation.referenced, violation.constraint
         ),
-    };
-    Ok(report.violations.into_iter().map(problem).collect())
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{Check, CheckSeverity};
-use postgres::load::{Apply, LoadOptions, NewDatabase, create_roles};
+use postgres::load::{Apply, LoadOptions, NewDatabase, Selection, create_roles};
 use postgres::{Client, ConnectOptions, Sandbox, SandboxOptions, Tools, ToolsError};
 use repository::Repository;
 
@@ -86,6 +86,18 @@ impl BackupSandbox {
         jobs: usize,
         context: &Context<'_>,
     ) -> Result<ConnectOptions, Error> {
+        self.restore_chosen(backup, None, name, jobs, context)
+    }
+
+    /// Restores what was chosen of the backup, or all, into a new database.
+    pub(crate) fn restore_chosen(
+        &self,
+        backup: &Opened,
+        selection: Option<&Selection>,
+        name: &str,
+        jobs: usize,
+        context: &Context<'_>,
+    ) -> Result<ConnectOptions, Error> {
         let apply =
             Apply { tablespaces: false, any_locale: true, security_labels: false, ..Apply::default() };
         let target = self.options(name);
@@ -96,7 +108,7 @@ impl BackupSandbox {
             tools: &self.tools,
             target: database.options(),
             server_major: self.server_version / 10_000,
-            selection: None,
+            selection,
             options: LoadOptions { tablespaces: false, ..LoadOptions::default() },
             jobs,
         };

@@ -1,5 +1,7 @@
 //! Names of tables as people type them, and the entries that they mean.
 
+use std::collections::BTreeSet;
+
 use model::QualifiedName;
 
 use super::LoadError;
@@ -30,27 +32,39 @@ struct Part {
 ///
 /// A name is taken as typed if there is one, else in lower case, as SQL reads a name without quotes. A name without a schema may be in any.
 pub(super) fn find(toc: &Toc, typed: &str) -> Result<DumpId, LoadError> {
-    let relations = || toc.entries.iter().filter(|entry| is_relation(entry));
+    let relations = toc.entries.iter().filter(|entry| is_relation(entry));
+    let relations: Vec<_> = relations.map(|entry| (name_of(entry), entry.dump_id)).collect();
+    choose(&relations, typed).map(|(_, id)| *id)
+}
+
+/// Finds the one of `tables` that `typed` names, in the same way.
+pub fn find_table(tables: &BTreeSet<QualifiedName>, typed: &str) -> Result<QualifiedName, LoadError> {
+    let tables: Vec<_> = tables.iter().map(|name| (name.clone(), ())).collect();
+    choose(&tables, typed).map(|(name, ())| name.clone())
+}
+
+fn choose<'a, T>(
+    relations: &'a [(QualifiedName, T)],
+    typed: &str,
+) -> Result<&'a (QualifiedName, T), LoadError> {
     let unknown = || LoadError::UnknownTable {
         table: typed.to_owned(),
-        similar: proposals(relations().map(name_of), typed),
+        similar: proposals(relations.iter().map(|(name, _)| name.clone()), typed),
     };
     let (schema, table) = split(typed).ok_or_else(unknown)?;
     for part in [|part: &Part| part.typed.clone(), |part: &Part| part.folded.clone()] {
-        let matches = |entry: &&TocEntry| {
-            let in_schema = schema.as_ref().is_none_or(|wanted| {
-                entry.namespace.as_ref().is_some_and(|found| **found == *part(wanted).as_bytes())
-            });
-            in_schema && *entry.tag == *part(&table).as_bytes()
+        let matches = |(name, _): &&(QualifiedName, T)| {
+            let in_schema = schema.as_ref().is_none_or(|wanted| name.schema == part(wanted));
+            in_schema && name.name == part(&table)
         };
-        let found: Vec<_> = relations().filter(matches).collect();
+        let found: Vec<_> = relations.iter().filter(matches).collect();
         match found.as_slice() {
             [] => {}
-            [entry] => return Ok(entry.dump_id),
+            [one] => return Ok(one),
             several => {
                 return Err(LoadError::AmbiguousTable {
                     table: typed.to_owned(),
-                    candidates: several.iter().map(|entry| name_of(entry).quoted()).collect(),
+                    candidates: several.iter().map(|(name, _)| name.quoted()).collect(),
                 });
             }
         }

@@ -61,6 +61,44 @@ impl Selection {
     }
 }
 
+impl Selection {
+    /// The same without foreign keys, and each of these, with its name for people, as a selection of its own.
+    pub fn apart_from_foreign_keys(&self, toc: &Toc) -> (Self, Vec<(String, Self)>) {
+        let (mut rest, mut keys) = (self.clone(), Vec::new());
+        for entry in toc.entries.iter().filter(|entry| entry.desc == "FK CONSTRAINT") {
+            if rest.dump_ids.remove(&entry.dump_id) {
+                keys.push((entry.to_string(), Self::of_one(toc, entry)));
+            }
+        }
+        (rest, keys)
+    }
+
+    /// One entry, with the settings that every part has.
+    fn of_one(toc: &Toc, entry: &TocEntry) -> Self {
+        let settings = toc.entries.iter().filter(|entry| is_setting(entry));
+        let dump_ids = settings.chain([entry]).map(|entry| entry.dump_id).collect();
+        Self { dump_ids, ..Self::default() }
+    }
+}
+
+/// The foreign keys of tables in `existing` that refer to one of `tables`, each with its name for people and as a selection of its own.
+pub fn foreign_keys_to(toc: &Toc, tables: &[QualifiedName], existing: &Existing) -> Vec<(String, Selection)> {
+    let planner = Planner::new(toc, existing);
+    let mut found = Vec::new();
+    for (_, entry) in planner.order.iter().filter(|(_, entry)| entry.desc == "FK CONSTRAINT") {
+        let Some(table) = planner.relation_of(entry) else { continue };
+        // A chosen table has brought its own.
+        let is_other = existing.has(table) && !tables.contains(&name_of(table));
+        let refers = planner
+            .dependencies(entry)
+            .any(|needed| needed.desc == "TABLE" && tables.contains(&name_of(needed)));
+        if is_other && refers {
+            found.push((entry.to_string(), Selection::of_one(toc, entry)));
+        }
+    }
+    found
+}
+
 /// Where an entry belongs.
 enum Belonging {
     /// To nothing that is restored.

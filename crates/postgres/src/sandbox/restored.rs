@@ -9,8 +9,10 @@ mod directory;
 mod error;
 mod preload;
 mod superuser;
+mod wal_feed;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use model::{Lsn, RecoveryTarget, TimelineId};
 
 pub use directory::RestoredDirectory;
 pub use error::RestoredError;
+pub use wal_feed::WalSupply;
 
 use super::Files;
 use super::error::SandboxError;
@@ -138,6 +141,18 @@ impl RestoredCluster {
     /// Ends the server in an orderly way and keeps its files.
     pub fn stop(&mut self) -> Result<(), RestoredError> {
         Ok(self.server.stop()?)
+    }
+
+    /// Ends the server in an orderly way and moves its data directory, which is to be used from now on, to `to` on the same file system, where nothing is.
+    /// What the server wrote is not durable yet, and belongs to the account of the sandbox.
+    ///
+    /// # Errors
+    /// When the server does not end, or the directory cannot be moved; then it is gone with the sandbox.
+    pub fn keep(mut self, to: &Path) -> Result<(), RestoredError> {
+        self.server.stop()?;
+        let data = self.files.data();
+        fs::rename(&data, to).map_err(|source| SandboxError::io("moving", &data, source))?;
+        Ok(())
     }
 
     /// Waits until recovery is paused at its target, or has ended.

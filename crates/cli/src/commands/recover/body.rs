@@ -85,14 +85,18 @@ fn what(step: &StepRecord, record: &RecoveryRecord) -> String {
     use model::RecoveryStep::{
         Check, Choose, Health, Preflight, Replay, Restore, Sandbox, StartServices, StopServices, Switch,
     };
+    let is_cluster = record.steps.iter().any(|step| step.step == Replay);
     let text = match step.step {
         Preflight => "look at everything that could stop the recovery later",
         StopServices => "run recovery.stop_services",
         Choose => "choose the newest backup that verifies",
         Sandbox => "start a throwaway server",
+        Restore if is_cluster => "restore its files",
         Restore => "restore it into a new database, beside what is there",
         Replay => "replay WAL up to the target",
+        Check if is_cluster => "read every row, and run the checks",
         Check => "compare every row with the backup, and run the checks",
+        Switch if is_cluster => "exchange the names of the data directories at once; the other one is kept",
         Switch if record.rehearsal => "exchange the names of the databases",
         Switch => "exchange the names of the databases in one transaction; the other one is kept",
         StartServices => "run recovery.start_services",

@@ -16,6 +16,7 @@ use super::super::server::{Launch, Server};
 use super::super::{Files, SOCKET_PORT, options};
 use super::configuration::{self, Surroundings};
 use super::error::RestoredError;
+use super::wal_feed::{WalFeed, WalSupply};
 use super::{RecoveryRequest, RestoredCluster, preload, superuser};
 use crate::backup_label::{BACKUP_LABEL, BackupLabel};
 use crate::conninfo::ConnectOptions;
@@ -69,6 +70,29 @@ impl RestoredDirectory {
     /// Starts a server of the same major version on what was restored, and lets it recover. When this returns, recovery has ended
     /// or is paused where it should, and the cluster can be read.
     pub fn start(self, tools: &Tools, request: &RecoveryRequest) -> Result<RestoredCluster, RestoredError> {
+        // The command that fetches WAL may have to get it over the network.
+        self.start_with(tools, request, request.restore_command.is_none())
+    }
+
+    /// The same with WAL that `supply` brings from outside of the sandbox: the server asks for it by name, and can use neither the network nor
+    /// what it is kept in. `restore_command` of the request does not count.
+    pub fn start_supplied(
+        self,
+        tools: &Tools,
+        request: &RecoveryRequest,
+        supply: &dyn WalSupply,
+    ) -> Result<RestoredCluster, RestoredError> {
+        let feed = WalFeed::create(&self.files.base, &self.owner)?;
+        let request = RecoveryRequest { restore_command: Some(feed.command()), ..request.clone() };
+        feed.during(supply, || self.start_with(tools, &request, true))
+    }
+
+    fn start_with(
+        self,
+        tools: &Tools,
+        request: &RecoveryRequest,
+        no_network: bool,
+    ) -> Result<RestoredCluster, RestoredError> {
         let data = self.data();
         let control = control(&data)?;
         check_version(&data, tools)?;
@@ -79,7 +103,7 @@ impl RestoredDirectory {
         let mut left_out = preload::leave_out_self_acting(&mut libraries);
         self.settle_tablespaces()?;
         self.settle_files()?;
-        let launch = self.launch(&superusers, request)?;
+        let launch = self.launch(&superusers, request, no_network)?;
         let started = Instant::now();
         let server = loop {
             self.configure(tools, &control, &libraries, request)?;
@@ -163,7 +187,12 @@ impl RestoredDirectory {
         Ok(())
     }
 
-    fn launch(&self, superusers: &[String], request: &RecoveryRequest) -> Result<Launch, RestoredError> {
+    fn launch(
+        &self,
+        superusers: &[String],
+        request: &RecoveryRequest,
+        no_network: bool,
+    ) -> Result<Launch, RestoredError> {
         let connect = |user: &String, database: &str| {
             ConnectOptions::local(&self.files.sockets, SOCKET_PORT, user, database)
                 .and_then(|options| options.with_session_options(SESSION_OPTIONS))
@@ -180,8 +209,7 @@ impl RestoredDirectory {
         let Files { base, sockets, .. } = &self.files;
         let mut writable = vec![base.clone(), sockets.clone()];
         writable.extend(request.writable.iter().cloned());
-        // The command that fetches WAL may have to get it over the network.
-        let confinement = Confinement { writable, no_network: request.restore_command.is_none() };
+        let confinement = Confinement { writable, no_network };
         Ok(Launch { arguments, candidates, limit: request.limit, confinement: Some(confinement) })
     }
 }

@@ -106,6 +106,15 @@ pub enum RestoredError {
         /// The last lines of the server's log.
         log: String,
     },
+    /// WAL that the server asked for could not be brought.
+    #[error("the WAL {name} could not be brought to the restored cluster")]
+    Supply {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A statement failed, or the connection.
     #[error("the restored cluster cannot be asked how far recovery is")]
     Client(#[source] crate::Error),

@@ -23,6 +23,7 @@ mod random;
 mod reader;
 mod records;
 mod repository;
+mod site_documents;
 mod wal;
 mod writer;
 
@@ -34,8 +35,9 @@ pub use format::{
     FileRecord, FormatError, Fragment, Hold, HolderKey, JOURNAL_LINE_BYTES_MAX, JournalChain, JournalEntry,
     JournalEvent, JournalHead, JournalId, JournalKey, KeyLabel, LabelError, Lease, ListEntry, LogicalRecord,
     MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place, ProblemRecord,
-    Proof, RepositoryId, RowCutter, Sha256, SlotId, StreamKind, StreamRecord, TablespaceRecord,
-    WAL_TEXT_BYTES_MAX, journal_file_name, line_hash, parse_journal_file_name,
+    Proof, RepositoryId, RowCutter, Sha256, SiteDocument, SiteDocumentKind, SiteId, SlotId, StreamKind,
+    StreamRecord, TablespaceRecord, WAL_TEXT_BYTES_MAX, journal_file_name, line_hash,
+    parse_journal_file_name, site_id,
 };
 pub use holds::{Holds, PlacedHold};
 pub use intents::INTENT_ABANDONED_AFTER;
@@ -53,6 +55,7 @@ pub use prune::{
 };
 pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};
+pub use site_documents::{NewestSiteDocument, SITE_DOCUMENTS_KEPT, SiteDocumentKey};
 pub use wal::{
     MAX_WAL_THREADS, Stored, TimelineWal, Unfinished, WalArchive, WalCatalogue, WalHead, WalOptions,
     WalSource,

@@ -38,6 +38,8 @@ pub struct PrunePlan {
     pub wal: Vec<PlannedWal>,
     /// Checksum files and proofs of backups that are gone.
     pub leftovers: Objects,
+    /// Site documents that newer ones have replaced.
+    pub documents: Objects,
     /// Intents of writers that were killed long ago.
     pub abandoned: Vec<BackupId>,
     /// What has been in the trash for long enough.
@@ -116,7 +118,7 @@ impl PrunePlan {
         let backups = self.going().map(|backup| backup.manifest.bytes() + backup.others.bytes());
         let wal = self.wal.iter().map(|wal| wal.objects.bytes());
         let packs = if self.packs.left.is_none() { self.packs.objects.bytes() } else { 0 };
-        backups.sum::<u64>() + wal.sum::<u64>() + packs + self.leftovers.bytes()
+        backups.sum::<u64>() + wal.sum::<u64>() + packs + self.leftovers.bytes() + self.documents.bytes()
     }
 
     /// How many objects go, those in the trash included.
@@ -124,7 +126,7 @@ impl PrunePlan {
         let backups = self.going().map(|backup| backup.manifest.number() + backup.others.number());
         let wal = self.wal.iter().map(|wal| wal.objects.number());
         let packs = if self.packs.left.is_none() { self.packs.objects.number() } else { 0 };
-        let rest = packs + self.leftovers.number() + self.trash.number();
+        let rest = packs + self.leftovers.number() + self.documents.number() + self.trash.number();
         backups.sum::<u64>() + wal.sum::<u64>() + rest
     }
 }
@@ -132,7 +134,7 @@ impl PrunePlan {
 impl Repository {
     /// Works out what a prune at `now` would do. What has been in the trash for `trash_kept` goes for good.
     ///
-    /// Store calls: 8 lists, and one more where there are holds; 1 get for each hold, for each manifest and for the proofs of each
+    /// Store calls: 9 lists, and one more where there are holds; 1 get for each hold, for each manifest and for the proofs of each
     /// backup that count, and for those of backups that go or are gone, unless they are remembered
     /// ([`Repository::remembering`]); a few for each timeline of WAL.
     ///
@@ -152,6 +154,8 @@ impl Repository {
             plan.packs = PlannedPacks::default();
             plan.leftovers = Objects::default();
             plan.abandoned = Vec::new();
+        } else {
+            plan.documents = Objects(self.replaced_documents()?);
         }
         // What is in the trash goes for good, so the slightest doubt about the clock keeps it.
         if !retention.is_unusual {
@@ -221,6 +225,7 @@ impl Repository {
             packs,
             wal: archive.plan(retention),
             leftovers: self.leftovers(&listing, &needed),
+            documents: Objects::default(),
             abandoned: listing.abandoned(now),
             trash: Objects::default(),
             trash_kept,

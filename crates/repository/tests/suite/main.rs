@@ -14,6 +14,7 @@ mod remembering;
 mod reuse;
 mod round_trip;
 mod segments;
+mod site_documents;
 mod wal;
 mod wal_damage;
 mod write_order;

@@ -26,6 +26,7 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::recording;
 use crate::settings::Settings;
+use crate::site;
 
 /// How the daemon was called: its settings are read again in the same way.
 pub(super) struct Invocation {
@@ -61,6 +62,7 @@ impl ServeWorld {
         let mut world =
             Self { invocation, settings, repository, observer, shown, manager, dispatcher: None, log };
         world.dispatcher = world.dispatcher_of_settings();
+        world.keep_settings();
         world
     }
 
@@ -76,6 +78,13 @@ impl ServeWorld {
                 self.log.failure(&failure);
                 None
             }
+        }
+    }
+
+    /// Keeps the settings in the repository where they changed. That they cannot be is no reason not to make backups.
+    fn keep_settings(&mut self) {
+        if let Err(failure) = site::keep_configuration(&self.settings, &self.repository) {
+            self.log.failure(&failure);
         }
     }
 
@@ -118,6 +127,7 @@ impl ServeWorld {
         // The old one stores its book before the new one reads it.
         self.dispatcher = None;
         self.dispatcher = self.dispatcher_of_settings();
+        self.keep_settings();
         Ok(plan)
     }
 

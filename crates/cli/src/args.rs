@@ -26,7 +26,7 @@ use clap_complete::Shell;
 use model::{BackupId, Level};
 
 pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
-pub(crate) use recover::{DrillArgs, RecoverCommand, RecoverListArgs, RecoveryArgs};
+pub(crate) use recover::{DrillArgs, LostHostArgs, RecoverCommand, RecoverListArgs, RecoveryArgs};
 pub(crate) use recover_tables::{RecoverTablesArgs, TablesModeArg};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,

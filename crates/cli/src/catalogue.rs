@@ -231,6 +231,7 @@ codes! {
     RecoverUnconfirmed = "recover.unconfirmed", Usage, "Add --yes, or run it on a terminal and answer yes.";
     RecoverNoBackup = "recover.no_backup", Failed,
         "Read what is wrong with each, and run `chronavault verify --all`; --backup ID takes one that you choose.";
+    RecoverPreflight = "recover.preflight", Failed, "Do what is said in brackets; nothing was changed.";
     RecoverSite = "recover.site", Failed, "Correct what failed, or the table `recovery` of chronavault.toml.";
     RecoverChecks = "recover.checks", Failed,
         "Look at the restored database, which is kept; --despite-checks goes on all the same, --backup ID in a new recovery takes another backup.";

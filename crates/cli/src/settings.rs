@@ -14,9 +14,11 @@ mod tests;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 pub(crate) use file::SettingsFile;
+use repository::Repository;
 pub(crate) use service::ServiceSettings;
 pub(crate) use shown::Shown;
 
@@ -64,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) interval_hours: u64,
     /// Where throwaway clusters are made.
     pub(crate) sandbox_directory: PathBuf,
+    /// The repository, once it was opened with these settings.
+    pub(crate) opened: OnceLock<Repository>,
 }
 
 /// How a backup is made.
@@ -131,6 +135,7 @@ impl Settings {
             retention_days,
             interval_hours,
             sandbox_directory,
+            opened: OnceLock::new(),
         })
     }
 

@@ -12,6 +12,7 @@ mod memory;
 mod prune;
 mod round_trip;
 mod serve;
+mod serve_keys;
 mod server;
 mod settings;
 mod signals;

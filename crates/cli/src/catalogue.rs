@@ -9,7 +9,7 @@ mod notices;
 pub(crate) use classify::journal_failure;
 pub(crate) use notices::{
     foreign_proof, hook_failed, is_note, journal_damaged, journal_finding, journal_not_copied,
-    missed_objectives, needs_person, password_on_command_line, problem_hint,
+    missed_objectives, needs_person, password_on_command_line, problem_hint, site_not_kept,
 };
 
 use crate::failure::Exit;
@@ -231,6 +231,7 @@ codes! {
     RecoverUnconfirmed = "recover.unconfirmed", Usage, "Add --yes, or run it on a terminal and answer yes.";
     RecoverNoBackup = "recover.no_backup", Failed,
         "Read what is wrong with each, and run `chronavault verify --all`; --backup ID takes one that you choose.";
+    RecoverPreflight = "recover.preflight", Failed, "Do what is said in brackets; nothing was changed.";
     RecoverSite = "recover.site", Failed, "Correct what failed, or the table `recovery` of chronavault.toml.";
     RecoverChecks = "recover.checks", Failed,
         "Look at the restored database, which is kept; --despite-checks goes on all the same, --backup ID in a new recovery takes another backup.";

@@ -136,6 +136,16 @@ The rows of the backup are restored into a sandbox and compared with the live on
 written is one transaction: it is rolled back whole when a foreign key or another constraint does not hold. Triggers of users are off \
 meanwhile. Rows of tables that are not named never change.";
 
+pub(super) const RECOVER_LOST_HOST: &str = "\
+Examples:
+  chronavault recover lost-host --directory /srv/backups --key-file key --to postgres://postgres@localhost/postgres --dry-run
+  chronavault recover lost-host --directory /srv/backups --key-file key --to postgres://postgres@localhost/postgres
+  chronavault recover lost-host --repository file:///mnt/backups --key-file key --source main --data-dir /var/lib/postgresql/15/main
+
+Needed are this program, PostgreSQL, the repository and a key that opens it. The settings of the lost host are brought back (without \
+passwords), then each database with its roles, or the cluster; everything is compared and checked as in every recovery. The same command \
+again goes on where it stopped.";
+
 pub(super) const RECOVER_LIST: &str = "\
 Examples:
   chronavault recover list
@@ -341,6 +351,7 @@ pub(super) const DEMO: &str = "\
 Examples:
   chronavault demo
   chronavault demo --size 50 --keep
+  chronavault demo --scenario corruption --size 50
 
 The demo uses a throwaway cluster, repository and key of its own, and none of your settings.";
 

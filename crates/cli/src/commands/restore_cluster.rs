@@ -161,7 +161,7 @@ fn commands(settings: &Settings, config: Option<&Path>) -> Result<RecoveryComman
 }
 
 /// A path as the repository URL that names it.
-fn file_url(path: &Path) -> String {
+pub(super) fn file_url(path: &Path) -> String {
     let byte = |byte: &u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => char::from(*byte).to_string(),
         other => format!("%{other:02X}"),

@@ -26,7 +26,7 @@ use clap_complete::Shell;
 use model::{BackupId, Level};
 
 pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
-pub(crate) use recover::{DrillArgs, RecoverCommand, RecoverListArgs, RecoveryArgs};
+pub(crate) use recover::{DrillArgs, LostHostArgs, RecoverCommand, RecoverListArgs, RecoveryArgs};
 pub(crate) use recover_tables::{RecoverTablesArgs, TablesModeArg};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
@@ -298,6 +298,9 @@ pub(crate) struct RestoreArgs {
     /// Load over N connections, or write with N threads, at the same time [default: the number of processors, at most 4].
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<u64>,
+    /// Say what the restore would do and everything that it would meet, with what to do about it; write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Do not run the checks in what was restored.
     #[arg(long, conflicts_with = "data_dir")]
     pub(crate) no_checks: bool,

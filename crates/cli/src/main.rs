@@ -25,6 +25,7 @@ mod session;
 mod settings;
 mod sheet;
 mod signals;
+mod site;
 mod surroundings;
 mod usage;
 mod wal_event;

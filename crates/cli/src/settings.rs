@@ -7,6 +7,7 @@ mod alerts;
 mod checks;
 mod file;
 mod recovery;
+mod redacted;
 mod retention;
 mod service;
 mod shown;
@@ -22,6 +23,7 @@ use model::Check;
 
 pub(crate) use file::SettingsFile;
 pub(crate) use recovery::RecoverySettings;
+pub(crate) use redacted::of_connection as connection_without_password;
 pub(crate) use service::ServiceSettings;
 pub(crate) use shown::Shown;
 

@@ -8,6 +8,8 @@ mod cuts;
 mod document;
 #[path = "../tests/golden/journal.rs"]
 mod journal;
+#[path = "../tests/golden/site.rs"]
+mod site;
 #[path = "../tests/golden/values.rs"]
 mod values;
 

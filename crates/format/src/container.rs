@@ -1,4 +1,4 @@
-//! Sealed containers: packs, manifests, proofs, WAL and copies of journals (docs/format.md, section 6).
+//! Sealed containers: packs, manifests, proofs, WAL, copies of journals and site documents (docs/format.md, section 6).
 //!
 //! Invariant: nothing of a record is believed before it is authenticated, and a length is checked against its limit
 //! before memory is set aside for it.
@@ -51,6 +51,8 @@ pub enum ContainerKind {
     Wal,
     /// Entries of a journal.
     Journal,
+    /// A document of a site.
+    Site,
 }
 
 impl ContainerKind {
@@ -61,6 +63,7 @@ impl ContainerKind {
             Self::Proof => b"CHRVPROF",
             Self::Wal => b"CHRVWALS",
             Self::Journal => b"CHRVJRNL",
+            Self::Site => b"CHRVSITE",
         }
     }
 
@@ -71,6 +74,7 @@ impl ContainerKind {
             Self::Proof => "proof",
             Self::Wal => "WAL object",
             Self::Journal => "copy of a journal",
+            Self::Site => "site document",
         }
     }
 
@@ -82,7 +86,7 @@ impl ContainerKind {
     /// Most bytes of a container.
     const fn bytes_max(self) -> usize {
         match self {
-            Self::Pack | Self::Manifest | Self::Proof | Self::Journal => CONTAINER_BYTES_MAX,
+            Self::Pack | Self::Manifest | Self::Proof | Self::Journal | Self::Site => CONTAINER_BYTES_MAX,
             Self::Wal => WAL_CONTAINER_BYTES_MAX,
         }
     }
@@ -90,7 +94,7 @@ impl ContainerKind {
     /// Most bytes of a chunk.
     const fn chunk_bytes_max(self) -> usize {
         match self {
-            Self::Pack | Self::Manifest | Self::Proof | Self::Journal => CHUNK_BYTES_MAX,
+            Self::Pack | Self::Manifest | Self::Proof | Self::Journal | Self::Site => CHUNK_BYTES_MAX,
             Self::Wal => WAL_CHUNK_BYTES,
         }
     }
@@ -99,7 +103,7 @@ impl ContainerKind {
     /// it has authenticated anything. The others are read as a whole, which bounds their records.
     const fn sealed_bytes_max(self) -> usize {
         match self {
-            Self::Pack | Self::Manifest | Self::Proof | Self::Journal => u32::MAX as usize,
+            Self::Pack | Self::Manifest | Self::Proof | Self::Journal | Self::Site => u32::MAX as usize,
             Self::Wal => WAL_CHUNK_BYTES + TAG_BYTES,
         }
     }
@@ -111,6 +115,7 @@ impl ContainerKind {
             Self::Proof => matches!(record, RecordType::Proof),
             Self::Wal => matches!(record, RecordType::WalHead | RecordType::WalChunk),
             Self::Journal => matches!(record, RecordType::Journal),
+            Self::Site => matches!(record, RecordType::Site),
         }
     }
 }
@@ -134,6 +139,8 @@ pub enum RecordType {
     WalChunk = 7,
     /// Entries of a journal.
     Journal = 8,
+    /// A document of a site.
+    Site = 9,
 }
 
 pub(crate) const TYPE_TRAILER: u8 = 127;
@@ -149,7 +156,8 @@ impl RecordType {
             6 => Self::WalHead,
             7 => Self::WalChunk,
             8 => Self::Journal,
-            found => return Err(FormatError::Newer { field: "record type", found: found.into(), known: 8 }),
+            9 => Self::Site,
+            found => return Err(FormatError::Newer { field: "record type", found: found.into(), known: 9 }),
         })
     }
 }

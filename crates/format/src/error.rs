@@ -44,6 +44,12 @@ pub enum FormatError {
         /// What it is: `manifest` or `proof`.
         what: &'static str,
     },
+    /// It is whole and of this repository, but was written at another place.
+    #[error("it is the {what} of another place")]
+    OtherPlace {
+        /// What it is.
+        what: &'static str,
+    },
     /// It was sealed in an epoch for which there is no key.
     #[error("it was sealed in key epoch {epoch}, for which there is no key")]
     UnknownEpoch {

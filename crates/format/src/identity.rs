@@ -92,6 +92,10 @@ identity! {
     JournalId, 8, "a journal id"
 }
 identity! {
+    /// A site: a host with a settings file, derived from both.
+    SiteId, 8, "a site id"
+}
+identity! {
     /// A SHA-256 that names nothing.
     Sha256, 32, "a SHA-256"
 }

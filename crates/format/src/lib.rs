@@ -23,6 +23,7 @@ mod list;
 mod manifest;
 mod object_key;
 mod seal;
+mod site_document;
 mod slot;
 mod wal;
 
@@ -38,7 +39,9 @@ pub use error::FormatError;
 pub use escrow::{ESCROW_LINES, EscrowError, LineFault, MistypedLine};
 pub use head::{Chunking, CutSizes, EpochRecord, FORMAT_VERSION, Head, SUITE};
 pub use hold::{HOLD_VERSION, Hold};
-pub use identity::{ChunkId, Commitment, JournalId, PackId, ParseHexError, RepositoryId, Sha256, SlotId};
+pub use identity::{
+    ChunkId, Commitment, JournalId, PackId, ParseHexError, RepositoryId, Sha256, SiteId, SlotId,
+};
 pub use intent::{INTENT_VERSION, Intent};
 pub use journal::{
     Fragment, JOURNAL_LINE_BYTES_MAX, JOURNAL_VERSION, JournalEntry, JournalEvent, JournalHead, line_hash,
@@ -58,5 +61,6 @@ pub use manifest::{
     PackRecord, PhysicalRecord, ProblemRecord, Proof, REGIONS, StreamKind, StreamRecord, TablespaceRecord,
 };
 pub use object_key::{ObjectKey, journal_file_name, parse_journal_file_name};
+pub use site_document::{SITE_DOCUMENT_VERSION, SiteDocument, SiteDocumentKind, site_id};
 pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, parse_slot, seal_slot};
 pub use wal::{EncodedChunk, WAL_TEXT_BYTES_MAX, WAL_VERSION, WalBuilder, WalHead, WalOpener};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use model::{BackupId, SystemId, WalName, WalSegmentName};
 
-use crate::{JournalId, PackId, SlotId};
+use crate::{JournalId, PackId, SiteDocumentKind, SiteId, SlotId};
 
 /// The key of one object of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +41,8 @@ pub enum ObjectKey {
     Hold(BackupId, String),
     /// `leases/<right>/<generation>.json`
     Lease(String, u64),
+    /// `site/<site-id>/<name>.<kind>`
+    SiteDocument(SiteId, String, SiteDocumentKind),
 }
 
 /// Digits of the number of an entry in a name, so that names sort as numbers.
@@ -86,6 +88,9 @@ impl ObjectKey {
             return Some(Self::Lease(right.to_owned(), generation))
                 .filter(|parsed| parsed.to_string() == key);
         }
+        if let Some(rest) = key.strip_prefix("site/") {
+            return parse_site_document(rest);
+        }
         let parse = |suffix| key.strip_suffix(suffix)?.parse().ok();
         parse(".manifest").map(Self::Manifest).or_else(|| parse(".sha256").map(Self::Checksum))
     }
@@ -107,6 +112,7 @@ impl ObjectKey {
             Self::Intent(_) | Self::PruneIntent(_) | Self::RotationClaim(_) => "intent",
             Self::Hold(..) => "hold",
             Self::Lease(..) => "lease",
+            Self::SiteDocument(..) => "site document",
         }
     }
 }
@@ -122,6 +128,13 @@ fn parse_of_key(rest: &str) -> Option<ObjectKey> {
     let (id, name) = rest.strip_suffix(".checked")?.split_once('.')?;
     let id = id.parse().ok()?;
     is_dated_name(name).then(|| ObjectKey::KeyCheck(id, name.to_owned()))
+}
+
+/// The document at `rest` below `site/`.
+fn parse_site_document(rest: &str) -> Option<ObjectKey> {
+    let (site, file) = rest.split_once('/')?;
+    let (name, kind) = file.split_once('.').filter(|(name, _)| is_dated_name(name))?;
+    Some(ObjectKey::SiteDocument(site.parse().ok()?, name.to_owned(), kind.parse().ok()?))
 }
 
 /// The intent of this name, which may be spelled differently than its key is.
@@ -197,6 +210,7 @@ impl fmt::Display for ObjectKey {
             Self::RotationClaim(epoch) => write!(f, "intents/rotate-{epoch}.json"),
             Self::Hold(id, name) => write!(f, "holds/{id}/{name}.json"),
             Self::Lease(right, generation) => write!(f, "leases/{right}/{generation:020}.json"),
+            Self::SiteDocument(site, name, kind) => write!(f, "site/{site}/{name}.{kind}"),
         }
     }
 }
@@ -228,6 +242,16 @@ mod tests {
             ObjectKey::Wal(SystemId(u64::MAX), "0000000A.history".parse().unwrap()),
             ObjectKey::WalPiece(SystemId(7), "000000010000000A000000FF".parse().unwrap(), 0x00ab_cdef),
             ObjectKey::Journal(1, JournalId([0xcd; 8])),
+            ObjectKey::SiteDocument(
+                SiteId([0xef; 8]),
+                "2026-11-23-120000-abc123".to_owned(),
+                SiteDocumentKind::Configuration,
+            ),
+            ObjectKey::SiteDocument(
+                SiteId([0; 8]),
+                "2026-11-23-120000-abc123".to_owned(),
+                SiteDocumentKind::Runbook,
+            ),
             ObjectKey::Journal(u64::MAX, JournalId([0; 8])),
         ] {
             assert_eq!(ObjectKey::parse(&key.to_string()), Some(key));
@@ -282,6 +306,11 @@ mod tests {
             "intents/prune-backup-2026-11-23-120000-abc123.json".to_owned(),
             "intents/prune-.json".to_owned(),
             format!("trash/2026-11-23-120000/packs/ab/{pack}.pack"),
+            format!("site/{}/2026-11-23-120000-abc123.notes", "ab".repeat(8)),
+            format!("site/{}/2026-11-23-120000-abc123.runbook.tmp", "ab".repeat(8)),
+            format!("site/{}/x.runbook", "ab".repeat(8)),
+            format!("site/{}/2026-11-23-120000-abc123.runbook", "AB".repeat(8)),
+            "site/2026-11-23-120000-abc123.runbook".to_owned(),
             "lost+found".to_owned(),
         ] {
             assert_eq!(ObjectKey::parse(&key), None, "{key}");

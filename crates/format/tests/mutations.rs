@@ -5,8 +5,8 @@
 
 use chronavault_format::{
     ContainerKind, FormatError, HEADER_BYTES, Head, HolderKey, JournalEntry, Keyring, Manifest, ObjectKey,
-    RECORD_HEADER_BYTES, RepositoryId, RootKey, SLOT_BYTES, SlotHeader, WalHead, WalOpener, decode_list,
-    encode_list, open_journal_copy, open_slot, walk,
+    RECORD_HEADER_BYTES, RepositoryId, RootKey, SLOT_BYTES, SiteDocument, SlotHeader, WalHead, WalOpener,
+    decode_list, encode_list, open_journal_copy, open_slot, walk,
 };
 use model::SegmentHeader;
 use serde_json::Value;
@@ -181,6 +181,14 @@ fn journals_and_their_copies() {
 }
 
 #[test]
+fn site_documents() {
+    let vectors = vectors();
+    let (keyring, golden) = (keyring(&vectors), &vectors["site_document"]);
+    let key = ObjectKey::parse(golden["key"].as_str().unwrap()).unwrap();
+    survive(&bytes(&golden["bytes"]), |bytes| SiteDocument::open(&mut bytes.to_vec(), &key, &keyring));
+}
+
+#[test]
 fn segment_headers() {
     // A header is believed only after its chunk was authenticated, so it need not notice changes, but must not panic.
     let mut header = vec![0x10, 0xd1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 1];
@@ -245,6 +253,8 @@ fn object_keys_have_one_spelling() {
         "wal/7312345678901234567/00000002/00000002.history.wal".to_owned(),
         "wal/7312345678901234567/00000001/000000010000000A000000FF.00004000.piece".to_owned(),
         "journal/0000000000000042-0123456789abcdef.jsonl".to_owned(),
+        "site/0123456789abcdef/2026-11-23-120000-abc123.configuration".to_owned(),
+        "site/0123456789abcdef/2026-11-23-120000-abc123.runbook".to_owned(),
     ];
     for key in keys {
         assert_eq!(ObjectKey::parse(&key).unwrap().to_string(), key);

@@ -14,6 +14,7 @@ mod holds;
 mod intents;
 mod journal;
 mod keys;
+mod known;
 mod leases;
 mod lists;
 mod proofs;
@@ -22,6 +23,7 @@ mod random;
 mod reader;
 mod records;
 mod repository;
+mod site_documents;
 mod wal;
 mod writer;
 
@@ -33,8 +35,9 @@ pub use format::{
     FileRecord, FormatError, Fragment, Hold, HolderKey, JOURNAL_LINE_BYTES_MAX, JournalChain, JournalEntry,
     JournalEvent, JournalHead, JournalId, JournalKey, KeyLabel, LabelError, Lease, ListEntry, LogicalRecord,
     MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place, ProblemRecord,
-    Proof, RepositoryId, RowCutter, Sha256, SlotId, StreamKind, StreamRecord, TablespaceRecord,
-    WAL_TEXT_BYTES_MAX, journal_file_name, line_hash, parse_journal_file_name,
+    Proof, RepositoryId, RowCutter, Sha256, SiteDocument, SiteDocumentKind, SiteId, SlotId, StreamKind,
+    StreamRecord, TablespaceRecord, WAL_TEXT_BYTES_MAX, journal_file_name, line_hash,
+    parse_journal_file_name, site_id,
 };
 pub use holds::{Holds, PlacedHold};
 pub use intents::INTENT_ABANDONED_AFTER;
@@ -43,6 +46,7 @@ pub use keys::{
     Granted, KEY_OLD_AFTER, KeyConcern, KeyError, KeyHealth, KeyRemoval, KeySummary, Rotated, Rotation,
     RotationPlan, SlotSummary, key_health,
 };
+pub use known::ClusterBackup;
 pub use leases::{HeldLease, LEASE_LASTS, LeaseRequest, LeaseToken, Taken};
 pub use proofs::ProofEntry;
 pub use prune::{
@@ -51,6 +55,7 @@ pub use prune::{
 };
 pub use reader::{BackupReader, Entries, Groups, Loader, StreamReader};
 pub use repository::{InitError, OpenError, Repository};
+pub use site_documents::{NewestSiteDocument, SITE_DOCUMENTS_KEPT, SiteDocumentKey};
 pub use wal::{
     MAX_WAL_THREADS, Stored, TimelineWal, Unfinished, WalArchive, WalCatalogue, WalHead, WalOptions,
     WalSource,

@@ -116,7 +116,7 @@ pub(crate) fn damaged(key: &ObjectKey, error: &FormatError) -> Error {
     let kind = match error {
         FormatError::Newer { .. } => ProblemKind::NewerVersion,
         FormatError::Truncated { .. } | FormatError::Trailing { .. } => ProblemKind::Truncated,
-        FormatError::OtherBackup { .. } => ProblemKind::Swapped,
+        FormatError::OtherBackup { .. } | FormatError::OtherPlace { .. } => ProblemKind::Swapped,
         FormatError::Foreign => ProblemKind::Foreign,
         FormatError::UnknownEpoch { .. } => ProblemKind::WrongKey,
         _ => ProblemKind::Changed,

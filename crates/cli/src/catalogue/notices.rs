@@ -175,6 +175,15 @@ pub(crate) fn journal_not_copied(failure: &Failure) -> Notice {
     }
 }
 
+/// The settings of this site could not be kept in the repository.
+pub(crate) fn site_not_kept(failure: &Failure) -> Notice {
+    Notice {
+        code: "site.not_kept".to_owned(),
+        message: format!("the settings could not be kept in the repository: {}", failure.message),
+        hint: "Run `chronavault runbook`: a lost host is recovered from what it keeps there.".to_owned(),
+    }
+}
+
 /// A hook after an operation failed.
 pub(crate) fn hook_failed(message: &str) -> Notice {
     Notice {

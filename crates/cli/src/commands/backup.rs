@@ -17,9 +17,10 @@ use crate::connection;
 use crate::failure::{Exit, Failure};
 use crate::opening;
 use crate::recording::Noted;
-use crate::screen::{Answer, Notice};
+use crate::screen::{Answer, Notice, Screen};
 use crate::session::Session;
 use crate::settings::{BackupSettings, Settings};
+use crate::site;
 use crate::surroundings::Surroundings;
 use crate::wording;
 
@@ -48,7 +49,25 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
     let report =
         operations::backup(&repository, &request, &context).map_err(|error| surroundings.failure(error))?;
     let stored = Stored { report: &report, words: &stored_words(&report), noted: &noted };
-    verify_and_answer(&repository, stored, &backup, &surroundings)
+    let answer = verify_and_answer(&repository, stored, &backup, &surroundings)?;
+    Ok(keeping_settings(answer, screen, &settings, &repository))
+}
+
+/// The answer, once the settings are in the repository. That they are not is no reason to call a good backup failed.
+pub(super) fn keeping_settings(
+    answer: Answer,
+    screen: Screen,
+    settings: &Settings,
+    repository: &Repository,
+) -> Answer {
+    match site::keep_configuration(settings, repository) {
+        Ok(_) => answer,
+        Err(failure) => {
+            let notice = catalogue::site_not_kept(&failure);
+            screen.warning(&notice);
+            answer.warned(&[notice])
+        }
+    }
 }
 
 /// A backup that is stored.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use model::ByteSize;
 use operations::{BackupReport, ClusterBackupRequest, Method};
 
-use super::backup::{Stored, size_limit, verify_and_answer};
+use super::backup::{Stored, keeping_settings, size_limit, verify_and_answer};
 use crate::args::{BackupArgs, CheckpointArg, MethodArg};
 use crate::catalogue::Code;
 use crate::connection;
@@ -54,7 +54,8 @@ pub(super) fn run(args: &BackupArgs, session: Session) -> Result<Answer, Failure
     let report = operations::backup_cluster(&repository, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
     let stored = Stored { report: &report, words: &stored_words(&report), noted: &noted };
-    verify_and_answer(&repository, stored, &backup, &surroundings)
+    let answer = verify_and_answer(&repository, stored, &backup, &surroundings)?;
+    Ok(keeping_settings(answer, screen, &settings, &repository))
 }
 
 /// The level of the compression: pages gain more from a higher one than rows do, and a backup waits for the disk anyway.

@@ -15,6 +15,7 @@ pub(crate) use alerts::{
     AlertsTable, ChannelTable, ChannelType, MethodWord, PingTable, RouteTable, SecurityWord, SeverityWord,
 };
 
+use super::redacted;
 use crate::args::MaxSizePolicy;
 use crate::catalogue::Code;
 use crate::failure::{Failure, one_line};
@@ -27,6 +28,8 @@ const DEFAULT_FILES: [&str; 2] = ["chronavault.toml", "/etc/chronavault/chronava
 pub(crate) struct SettingsFile {
     /// Its path; nothing when there is none.
     pub(crate) path: Option<PathBuf>,
+    /// Its text without passwords.
+    pub(crate) shown: String,
     /// What it says.
     pub(crate) content: Content,
 }
@@ -329,7 +332,7 @@ impl SettingsFile {
                 None => failure,
             }
         })?;
-        Ok(Self { path: Some(path.to_owned()), content })
+        Ok(Self { path: Some(path.to_owned()), shown: redacted::without_secrets(text), content })
     }
 
     /// How messages call the setting `name` of this file.

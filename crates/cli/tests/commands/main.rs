@@ -10,6 +10,7 @@ mod init;
 mod journal;
 mod keys;
 mod memory;
+mod preflight;
 mod prune;
 mod recover_tables;
 mod round_trip;

@@ -10,5 +10,6 @@ mod application;
 mod corruption;
 mod drill;
 mod interrupted;
+mod lost_host;
 mod point_in_time;
 mod scene;

@@ -148,7 +148,7 @@ fn every_refusal_says_what_it_is() {
     // The fields of the first record.
     assert!(matches!(with(64, b"X"), E::Malformed { .. }));
     assert!(matches!(with(68, &[1]), E::Malformed { .. }), "index");
-    assert_eq!(with(72, &[9]), E::Newer { field: "record type", found: 9, known: 8 });
+    assert_eq!(with(72, &[10]), E::Newer { field: "record type", found: 10, known: 9 });
     assert!(matches!(with(72, &[4]), E::Malformed { .. }), "a manifest in a pack");
     assert!(matches!(with(72, &[2]), E::Malformed { .. }), "a delta that is none");
     assert!(matches!(with(72, &[127]), E::Malformed { .. }), "a trailer too early");

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::containers::{self, Encode};
 use crate::cuts;
 use crate::journal;
+use crate::site;
 use crate::values::{CREATED_AT, Failed, HOLDER_KEY, REPOSITORY, ROOT_KEYS, holder, keyring};
 
 const ABOUT: [&str; 9] = [
@@ -33,6 +34,7 @@ pub(crate) fn build(encode: &mut dyn Encode) -> Result<Value, Failed> {
         "row_hashes": cuts::row_hashes(),
         "cuts": {"rows": cuts::rows(), "gear": cuts::gear()},
         "journal": journal::build(&hkdf(&ROOT_KEYS[0], &REPOSITORY.0, b"chronavault v1 journal"))?,
+        "site_document": site::build()?,
     }))
 }
 

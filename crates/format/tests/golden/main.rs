@@ -9,14 +9,15 @@ mod containers;
 mod cuts;
 mod document;
 mod journal;
+mod site;
 mod values;
 
 use std::collections::HashMap;
 
 use chronavault_format::{
-    ChainBreak, ChunkId, ContainerKind, HEADER_BYTES, Head, JournalChain, JournalKey, Manifest, ObjectKey,
-    Proof, RootKey, SLOT_BYTES, SlotHeader, WalOpener, decode_list, encode_list, open_journal_copy,
-    open_slot, walk,
+    ChainBreak, ChunkId, ContainerKind, FormatError, HEADER_BYTES, Head, JournalChain, JournalKey, Manifest,
+    ObjectKey, Proof, RootKey, SLOT_BYTES, SiteDocument, SlotHeader, WalOpener, decode_list, encode_list,
+    open_journal_copy, open_slot, walk,
 };
 use model::WalName;
 use serde_json::Value;
@@ -157,6 +158,19 @@ fn the_program_follows_the_golden_journal() {
         matches!(findings[..], [ref one] if one.line == 3 && one.found == ChainBreak::Torn { bytes: 18 })
     );
     assert_eq!(chain.finish(true), []);
+}
+
+#[test]
+fn the_program_reads_the_golden_site_document() {
+    let golden = &vectors()["site_document"];
+    let key = ObjectKey::parse(golden["key"].as_str().unwrap()).unwrap();
+    let read = SiteDocument::open(&mut bytes(&golden["bytes"]), &key, &keyring(2)).unwrap();
+    assert_eq!(read, site::document().unwrap());
+    assert_eq!(format!("site/{}/{}.{}", read.site(), site::NAME, read.kind), key.to_string());
+    assert!(matches!(
+        SiteDocument::open(&mut bytes(&golden["newer"]), &key, &keyring(2)),
+        Err(FormatError::Newer { found: 2, known: 1, .. })
+    ));
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub struct PruneReport {
     pub packs_left: Option<PacksLeft>,
     /// WAL that went.
     pub wal: Removed,
-    /// Manifests, checksum files and proofs that went.
+    /// Manifests, checksum files, proofs and site documents that went.
     pub others: Removed,
     /// Writers that were killed long ago, and whose intents went.
     pub abandoned: Vec<BackupId>,
@@ -102,6 +102,7 @@ impl Repository {
         for wal in &plan.wal {
             work.trash(&wal.objects, &mut report.wal)?;
         }
+        work.trash(&plan.documents, &mut report.others)?;
         if plan.trash.number() > 0 || plan.trash_kept.is_zero() {
             work.empty(&self.old_trash(plan.now, plan.trash_kept)?, &mut report.emptied)?;
         }

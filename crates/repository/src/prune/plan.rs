@@ -10,7 +10,7 @@ use model::{
 };
 use storage::Listed;
 
-use super::readings::Readings;
+use super::readings::{Reading, Readings};
 use super::wal::Archive;
 use super::{Objects, PacksLeft, PlannedWal, TRASH_KEPT};
 use crate::catalog::{BACKUPS, ProofKeys};
@@ -38,6 +38,8 @@ pub struct PrunePlan {
     pub wal: Vec<PlannedWal>,
     /// Checksum files and proofs of backups that are gone.
     pub leftovers: Objects,
+    /// Site documents that newer ones have replaced.
+    pub documents: Objects,
     /// Intents of writers that were killed long ago.
     pub abandoned: Vec<BackupId>,
     /// What has been in the trash for long enough.
@@ -116,7 +118,7 @@ impl PrunePlan {
         let backups = self.going().map(|backup| backup.manifest.bytes() + backup.others.bytes());
         let wal = self.wal.iter().map(|wal| wal.objects.bytes());
         let packs = if self.packs.left.is_none() { self.packs.objects.bytes() } else { 0 };
-        backups.sum::<u64>() + wal.sum::<u64>() + packs + self.leftovers.bytes()
+        backups.sum::<u64>() + wal.sum::<u64>() + packs + self.leftovers.bytes() + self.documents.bytes()
     }
 
     /// How many objects go, those in the trash included.
@@ -124,7 +126,7 @@ impl PrunePlan {
         let backups = self.going().map(|backup| backup.manifest.number() + backup.others.number());
         let wal = self.wal.iter().map(|wal| wal.objects.number());
         let packs = if self.packs.left.is_none() { self.packs.objects.number() } else { 0 };
-        let rest = packs + self.leftovers.number() + self.trash.number();
+        let rest = packs + self.leftovers.number() + self.documents.number() + self.trash.number();
         backups.sum::<u64>() + wal.sum::<u64>() + rest
     }
 }
@@ -132,8 +134,9 @@ impl PrunePlan {
 impl Repository {
     /// Works out what a prune at `now` would do. What has been in the trash for `trash_kept` goes for good.
     ///
-    /// Store calls: 8 lists, and one more where there are holds; 1 get for each hold, for each manifest and for the proofs of each backup that count, and for those of backups that
-    /// go or are gone; a few for each timeline of WAL.
+    /// Store calls: 9 lists, and one more where there are holds; 1 get for each hold, for each manifest and for the proofs of each
+    /// backup that count, and for those of backups that go or are gone, unless they are remembered
+    /// ([`Repository::remembering`]); a few for each timeline of WAL.
     ///
     /// # Errors
     /// When the store fails. Damage is part of the plan.
@@ -151,6 +154,8 @@ impl Repository {
             plan.packs = PlannedPacks::default();
             plan.leftovers = Objects::default();
             plan.abandoned = Vec::new();
+        } else {
+            plan.documents = Objects(self.replaced_documents()?);
         }
         // What is in the trash goes for good, so the slightest doubt about the clock keeps it.
         if !retention.is_unusual {
@@ -190,7 +195,7 @@ impl Repository {
         let holds = if listing.holds.is_empty() { Holds::new() } else { self.holds()? };
         let readings = self.readings(listing.proofs.clone())?;
         let archive = self.wal_objects()?;
-        let mut backups: Vec<_> = readings.backups.iter().map(super::readings::Reading::stored).collect();
+        let mut backups: Vec<_> = readings.backups.iter().map(Reading::stored).collect();
         for backup in &mut backups {
             backup.held_until = held_until(&holds, &backup.id);
         }
@@ -208,7 +213,7 @@ impl Repository {
     ) -> PrunePlan {
         let Stock { listing, readings, mut holds, archive, .. } = stock;
         let going: BTreeSet<&BackupId> = retention.going().collect();
-        let needed = readings.needs.of(|id| !going.contains(id));
+        let needed = readings.needs(|id| !going.contains(id));
         let packs = listing.packs(&needed, &readings, now);
         let (mut backups, damaged) = self.planned(readings, retention, &listing, &needed);
         for backup in &mut backups {
@@ -220,6 +225,7 @@ impl Repository {
             packs,
             wal: archive.plan(retention),
             leftovers: self.leftovers(&listing, &needed),
+            documents: Objects::default(),
             abandoned: listing.abandoned(now),
             trash: Objects::default(),
             trash_kept,

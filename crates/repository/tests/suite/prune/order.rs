@@ -157,7 +157,7 @@ fn a_second_prune_finds_nothing_and_writes_nothing() {
     let plan = repository.plan_prune(&policy(5, 5), TRASH_KEPT, noon(9)).unwrap();
     let calls = recording.take();
     assert!(plan.is_nothing());
-    let lists = ["packs/", "intents/", "backup-", "proofs/", "holds/", "backup-", "wal/", "trash/"];
+    let lists = ["packs/", "intents/", "backup-", "proofs/", "holds/", "backup-", "wal/", "site/", "trash/"];
     assert_eq!(calls.keys(Operation::List), lists);
     // Eight manifests, and the proof of each.
     assert_eq!(calls.count(Operation::Get), 16);

@@ -340,16 +340,12 @@ fn gap(gap: &Gap) -> String {
 }
 
 fn damaged(id: &BackupId, problem: &Problem) -> Trouble {
-    let (code, hint) = match problem.kind {
-        ProblemKind::WrongKey => {
-            let hint = "Give the service the key that was rotated to; it goes on with it by itself.";
-            ("manifest.other_key", hint)
-        }
-        _ => {
-            let hint =
-                "Bring the manifest back from a copy, and run `chronavault verify --all --level objects`.";
-            ("manifest.damaged", hint)
-        }
+    let (code, hint) = if problem.kind == ProblemKind::WrongKey {
+        let hint = "Give the service the key that was rotated to; it goes on with it by itself.";
+        ("manifest.other_key", hint)
+    } else {
+        let hint = "Bring the manifest back from a copy, and run `chronavault verify --all --level objects`.";
+        ("manifest.damaged", hint)
     };
     trouble(code, id.as_str(), problem.to_string(), hint)
 }

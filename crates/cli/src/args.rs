@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use model::{BackupId, Level};
+use model::{BackupId, Level, Scenario};
 
 pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
 pub(crate) use recover::{DrillArgs, LostHostArgs, RecoverCommand, RecoverListArgs, RecoveryArgs};
@@ -438,8 +438,11 @@ pub(crate) struct DemoArgs {
     /// Size of the sample database.
     #[arg(long, value_name = "MB", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) size: u64,
+    /// Show a recovery instead, from this damage: corruption, point-in-time, lost-host or tables.
+    #[arg(long, value_name = "NAME", value_parser = recover::parse_scenario)]
+    pub(crate) scenario: Option<Scenario>,
     /// Keep the repository and its key, and say where they are.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     pub(crate) keep: bool,
 }
 

@@ -351,6 +351,7 @@ pub(super) const DEMO: &str = "\
 Examples:
   chronavault demo
   chronavault demo --size 50 --keep
+  chronavault demo --scenario corruption --size 50
 
 The demo uses a throwaway cluster, repository and key of its own, and none of your settings.";
 

@@ -161,6 +161,6 @@ fn parse_kind(text: &str) -> Result<Kind, model::ParseWordError> {
     text.parse()
 }
 
-fn parse_scenario(text: &str) -> Result<Scenario, model::ParseWordError> {
+pub(super) fn parse_scenario(text: &str) -> Result<Scenario, model::ParseWordError> {
     text.parse()
 }

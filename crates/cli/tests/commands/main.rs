@@ -15,6 +15,7 @@ mod prune;
 mod recover_tables;
 mod round_trip;
 mod serve;
+mod serve_keys;
 mod server;
 mod settings;
 mod signals;

@@ -13,13 +13,13 @@ use testkit::Cluster;
 use crate::harness::{KEY, Place};
 
 /// A daemon that runs, and what it says.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     lines: Receiver<Value>,
 }
 
 impl Daemon {
-    fn start(place: &Place) -> Self {
+    pub(crate) fn start(place: &Place) -> Self {
         let mut command = place.command(&["serve", "--json"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = lines(child.stderr.take().unwrap());
@@ -27,24 +27,29 @@ impl Daemon {
     }
 
     /// The next event of a kind, whatever comes before it.
-    fn wait_for(&self, event: &str) -> Value {
+    pub(crate) fn wait_for(&self, event: &str) -> Value {
+        self.wait_until(event, |line| line["event"] == event)
+    }
+
+    /// The next line that is wanted, whatever comes before it.
+    pub(crate) fn wait_until(&self, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         let mut before = Vec::new();
         loop {
             let line = self.lines.recv_timeout(Duration::from_mins(1));
-            let line = line.unwrap_or_else(|error| panic!("no {event}: {error}; {before:#?}"));
-            if line["event"] == event {
+            let line = line.unwrap_or_else(|error| panic!("no {what}: {error}; {before:#?}"));
+            if is_wanted(&line) {
                 return line;
             }
             before.push(line);
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let status = std::process::Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
     }
 
-    fn ends(mut self) -> Option<i32> {
+    pub(crate) fn ends(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }
@@ -151,7 +156,7 @@ fn what_is_due_runs_and_is_in_the_journal() {
 }
 
 /// What the daemon answers on its socket.
-fn get(socket: &std::path::Path, path: &str) -> String {
+pub(crate) fn get(socket: &std::path::Path, path: &str) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -8,6 +8,7 @@ mod harness;
 
 mod application;
 mod corruption;
+mod demo;
 mod drill;
 mod interrupted;
 mod lost_host;

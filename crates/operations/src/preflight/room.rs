@@ -23,7 +23,7 @@ pub(super) fn examine(findings: &mut Findings, path: &Path, needed: u64, grows: 
     match free(path) {
         Ok(free) => judge(findings, object, free, needed, grows),
         Err(error) => {
-            findings.note("disk.unknown", object, format!("nobody can say how much is free there: {error}"))
+            findings.note("disk.unknown", object, format!("nobody can say how much is free there: {error}"));
         }
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn judge(findings: &mut Findings, object: String, free: u64, needed: 
     let comfortable = if grows { needed.saturating_mul(COMFORTABLE) } else { needed };
     match free {
         free if free < needed => {
-            findings.error("disk.space", object, message, "Make room there, or restore to another place.")
+            findings.error("disk.space", object, message, "Make room there, or restore to another place.");
         }
         free if free < comfortable => findings.warning(
             "disk.space",

@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::{Kind, RecoveryStep, Scenario};
 use operations::postgres::ConnectOptions;
@@ -122,9 +123,9 @@ impl<'a> Body<'a> {
 fn configuration(
     args: &LostHostArgs,
     flags: &GlobalArgs,
-    settings: Settings,
+    settings: Arc<Settings>,
     repository: &Repository,
-) -> Result<(Option<ConfigurationBody>, Settings), Failure> {
+) -> Result<(Option<ConfigurationBody>, Arc<Settings>), Failure> {
     let newest = repository.newest_site_document(SiteDocumentKind::Configuration, None)?;
     let Some((_, document)) = newest.found else { return Ok((None, settings)) };
     let path = place(args, flags, &document);
@@ -153,7 +154,7 @@ fn configuration(
         key_file: settings.key.file().map(Path::to_owned).or_else(|| flags.key_file.clone()),
         ..flags.clone()
     };
-    Ok((Some(body), Settings::load(&here, environment)?))
+    Ok((Some(body), Arc::new(Settings::load(&here, environment)?)))
 }
 
 /// Where the settings go: where somebody says, else where they were if that is possible, else here.

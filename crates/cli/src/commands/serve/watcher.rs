@@ -25,7 +25,7 @@ impl Watcher {
     /// The repository, opened anew as a run would: permissions that were loosened, a disk that is not mounted, a key that went away
     /// or was rotated. Whatever it is that opens it now, it is looked at from now on.
     fn reopen(&mut self) -> Result<Option<Repository>, Trouble> {
-        let repository = opening::repository(&self.settings).map_err(|failure| Trouble {
+        let repository = opening::anew(&self.settings).map_err(|failure| Trouble {
             code: failure.code.as_str().to_owned(),
             object: "repository".to_owned(),
             hint: failure.hint().to_owned(),

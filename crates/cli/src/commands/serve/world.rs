@@ -51,14 +51,13 @@ pub(super) struct ServeWorld {
 impl ServeWorld {
     pub(super) fn new(
         invocation: Invocation,
-        settings: Settings,
+        settings: Arc<Settings>,
         observer: Observer,
         shown: Shown,
         manager: Manager,
         log: Log,
     ) -> Self {
         let repository = observer.repository().clone();
-        let settings = Arc::new(settings);
         let mut world =
             Self { invocation, settings, repository, observer, shown, manager, dispatcher: None, log };
         world.dispatcher = world.dispatcher_of_settings();

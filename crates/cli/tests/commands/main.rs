@@ -13,6 +13,7 @@ mod memory;
 mod prune;
 mod recover_tables;
 mod round_trip;
+mod runbook;
 mod serve;
 mod server;
 mod settings;

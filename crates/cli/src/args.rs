@@ -23,10 +23,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use model::{BackupId, Level};
+use model::{BackupId, Level, Scenario};
 
 pub(crate) use keys::{KeysAddArgs, KeysCommand, KeysEscrowArgs, KeysRemoveArgs, KeysRotateArgs};
-pub(crate) use recover::{DrillArgs, RecoverCommand, RecoverListArgs, RecoveryArgs};
+pub(crate) use recover::{DrillArgs, LostHostArgs, RecoverCommand, RecoverListArgs, RecoveryArgs};
 pub(crate) use recover_tables::{RecoverTablesArgs, TablesModeArg};
 pub(crate) use wal::{
     WalCommand, WalFetchArgs, WalPrefetchArgs, WalPushArgs, WalReceiveArgs, WalRecoveredArgs, WalStatusArgs,
@@ -301,6 +301,9 @@ pub(crate) struct RestoreArgs {
     /// Load over N connections, or write with N threads, at the same time [default: the number of processors, at most 4].
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<u64>,
+    /// Say what the restore would do and everything that it would meet, with what to do about it; write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Do not run the checks in what was restored.
     #[arg(long, conflicts_with = "data_dir")]
     pub(crate) no_checks: bool,
@@ -449,8 +452,11 @@ pub(crate) struct DemoArgs {
     /// Size of the sample database.
     #[arg(long, value_name = "MB", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) size: u64,
+    /// Show a recovery instead, from this damage: corruption, point-in-time, lost-host or tables.
+    #[arg(long, value_name = "NAME", value_parser = recover::parse_scenario)]
+    pub(crate) scenario: Option<Scenario>,
     /// Keep the repository and its key, and say where they are.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     pub(crate) keep: bool,
 }
 

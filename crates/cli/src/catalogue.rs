@@ -213,6 +213,8 @@ codes! {
     ChecksFailed = "checks.failed", Failed,
         "Nothing was replaced. Choose an earlier backup, or restore into a new database with --create and look at it; --no-checks replaces without asking.";
     CheckUnknown = "check.unknown", Usage, "Run `chronavault config show` to see the checks of the settings.";
+    RestorePreflight = "restore.preflight", Failed,
+        "Do what is said of each, then run it again; --dry-run says what else it would meet.";
     TargetFailed = "target.failed", Failed, "Read what the server says, correct it, and restore again.";
     RolesMissing = "roles.missing", Failed,
         "Create the roles that are named, or add --create-roles to create them without passwords.";
@@ -229,6 +231,7 @@ codes! {
     RecoverUnconfirmed = "recover.unconfirmed", Usage, "Add --yes, or run it on a terminal and answer yes.";
     RecoverNoBackup = "recover.no_backup", Failed,
         "Read what is wrong with each, and run `chronavault verify --all`; --backup ID takes one that you choose.";
+    RecoverPreflight = "recover.preflight", Failed, "Do what is said in brackets; nothing was changed.";
     RecoverSite = "recover.site", Failed, "Correct what failed, or the table `recovery` of chronavault.toml.";
     RecoverChecks = "recover.checks", Failed,
         "Look at the restored database, which is kept; --despite-checks goes on all the same, --backup ID in a new recovery takes another backup.";

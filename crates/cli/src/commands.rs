@@ -19,6 +19,7 @@ mod journal;
 mod keys;
 mod list;
 mod man;
+mod preflight;
 mod prune;
 mod recover;
 mod restore;

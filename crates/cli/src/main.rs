@@ -61,7 +61,7 @@ fn run(cli: Cli, environment: Environment) -> Exit {
         process::end_with(parent);
     }
     let screen = Screen::new(&cli.global, &environment);
-    let session = Session { screen, flags: cli.global, environment, noted: Noted::default() };
+    let session = Session { screen, flags: cli.global, environment, noted: Noted::default(), loaded: None };
     match recording::run(cli.command, session) {
         Ok(answer) => screen.answer(&answer),
         Err(failure) => screen.failure(&failure),

@@ -18,9 +18,18 @@ pub(crate) fn store(settings: &Settings) -> Result<Arc<LocalStore>, Failure> {
     Ok(Arc::new(LocalStore::new(&settings.root, isolation)?))
 }
 
-/// The repository, opened with the key that the settings name. A key that is missing or malformed is reported before the
-/// repository is looked at.
+/// The repository, opened with the key that the settings name; it is opened once. A key that is missing or malformed is reported
+/// before the repository is looked at.
 pub(crate) fn repository(settings: &Settings) -> Result<Repository, Failure> {
+    if let Some(opened) = settings.opened.get() {
+        return Ok(opened.clone());
+    }
+    let repository = anew(settings)?;
+    Ok(settings.opened.get_or_init(|| repository).clone())
+}
+
+/// The repository as it is now, opened with the key as it is now.
+pub(crate) fn anew(settings: &Settings) -> Result<Repository, Failure> {
     let key = settings.key.require(&settings.environment)?;
     open(settings, store(settings)?, &holder(&key))
 }

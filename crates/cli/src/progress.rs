@@ -28,6 +28,8 @@ pub(crate) struct Reporter {
     cancel: Cancel,
     /// Whether another process has taken over what this one works on.
     overtaken: OnceLock<Arc<AtomicBool>>,
+    /// Whether what goes on is to end, so that it can be begun anew.
+    renewed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -46,7 +48,13 @@ struct State {
 impl Reporter {
     /// A reporter that says what the screen wants to hear.
     pub(crate) fn new(screen: Screen, cancel: Cancel) -> Self {
-        Self { screen, cancel, overtaken: OnceLock::new(), state: Mutex::default() }
+        Self {
+            screen,
+            cancel,
+            overtaken: OnceLock::new(),
+            renewed: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
     }
 
     /// From now on, work stops also when `overtaken` is set.
@@ -63,6 +71,16 @@ impl Reporter {
     /// What says whether somebody asked to stop.
     pub(crate) fn cancel(&self) -> Cancel {
         self.cancel.clone()
+    }
+
+    /// Has what goes on end, to be begun anew.
+    pub(crate) fn renew(&self) {
+        self.renewed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be begun anew, and not to end for good. It does not have to be again afterwards.
+    pub(crate) fn take_renewed(&self) -> bool {
+        self.renewed.swap(false, Ordering::Relaxed) && !self.cancel.is_set() && !self.is_overtaken()
     }
 
     /// WAL is going to be received: with `--json`, warnings are JSON as events are.
@@ -171,7 +189,7 @@ impl Observer for Reporter {
     }
 
     fn cancelled(&self) -> bool {
-        self.cancel.is_set() || self.is_overtaken()
+        self.cancel.is_set() || self.is_overtaken() || self.renewed.load(Ordering::Relaxed)
     }
 }
 

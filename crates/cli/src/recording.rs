@@ -7,6 +7,7 @@ mod asked;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -46,11 +47,14 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         asked.parameters.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
     }
     let (screen, noted) = (session.screen, session.noted.clone());
-    let settings = Settings::load(&session.flags, session.environment.clone());
+    // Settings that are wrong are what the command fails with.
+    let settings = Settings::load(&session.flags, session.environment.clone()).ok().map(Arc::new);
+    let session = Session { loaded: settings.clone(), ..session };
+    let settings = settings.as_deref();
     let mut recording = Recording::new(asked, screen);
-    recording.begin(settings.as_ref().ok())?;
-    let result = recording.hook_before(settings.as_ref().ok()).and_then(|()| commands::run(command, session));
-    recording.end(settings.as_ref().ok(), &result, &noted);
+    recording.begin(settings)?;
+    let result = recording.hook_before(settings).and_then(|()| commands::run(command, session));
+    recording.end(settings, &result, &noted);
     result.map(|answer| answer.warned(&recording.notices))
 }
 

@@ -87,20 +87,18 @@ impl Runbook {
     fn scenarios(&self) -> String {
         let mut text = "## What happened?\n\n| what happened | what to do |\n|---|---|\n".to_owned();
         for source in &self.sources {
-            let (name, of) = (&source.name, format!("\"{}\"", source.name));
-            let _ =
-                writeln!(text, "| {name}: a database is damaged, emptied or dropped | {of}, \"Damaged\" |");
-            let _ = writeln!(
-                text,
-                "| {name}: something went wrong at a known moment | {of}, \"Back to a moment\" |"
-            );
-            let _ =
-                writeln!(text, "| {name}: rows of some tables are gone or wrong | {of}, \"Some tables\" |");
-            if source.cluster.is_some() {
-                let _ = writeln!(
-                    text,
-                    "| {name}: the data directory is gone or damaged | {of}, \"The cluster\" |"
-                );
+            let rows = [
+                (source.is_logical(), "the database is damaged, emptied or dropped", "Damaged"),
+                (source.is_logical(), "something went wrong at a known moment", "Back to a moment"),
+                (true, "rows of some tables are gone or wrong", "Some tables"),
+                (
+                    source.cluster.is_some(),
+                    "the cluster is damaged or gone, or has to go back to a moment",
+                    "The cluster",
+                ),
+            ];
+            for (_, what, part) in rows.into_iter().filter(|(is_there, ..)| *is_there) {
+                let _ = writeln!(text, "| {}: {what} | \"{}\", \"{part}\" |", source.name, source.name);
             }
         }
         text + "| this host is lost | \"The host is lost\" |\n\

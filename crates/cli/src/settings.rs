@@ -17,9 +17,11 @@ mod tests;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use model::Check;
+use repository::Repository;
 
 pub(crate) use file::SettingsFile;
 pub(crate) use recovery::RecoverySettings;
@@ -71,6 +73,8 @@ pub(crate) struct Settings {
     pub(crate) interval_hours: u64,
     /// Where throwaway clusters are made.
     pub(crate) sandbox_directory: PathBuf,
+    /// The repository, once it was opened with these settings.
+    pub(crate) opened: OnceLock<Repository>,
 }
 
 /// How a backup is made.
@@ -141,6 +145,7 @@ impl Settings {
             retention_days,
             interval_hours,
             sandbox_directory,
+            opened: OnceLock::new(),
         })
     }
 

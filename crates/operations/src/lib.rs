@@ -14,6 +14,7 @@ mod export;
 mod loading;
 mod opened;
 mod physical;
+mod preflight;
 mod problem;
 mod progress;
 mod receive;
@@ -39,6 +40,7 @@ pub use physical::{
 };
 /// The room that speaks to PostgreSQL, for whoever has to name a database or understand an error.
 pub use postgres;
+pub use preflight::{PreflightFinding, preflight_restore, preflight_restore_cluster};
 pub use problem::Problem;
 pub use receive::{Origin, ReceiveError, ReceiveEvent, ReceiveReport, ReceiveRequest, receive_wal};
 pub use recover::{

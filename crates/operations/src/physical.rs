@@ -29,3 +29,4 @@ pub(crate) use recovery::{AUTO_CONF, without_recovery};
 pub use recovery::{RecoveryCommands, TargetAction};
 pub(crate) use rehearsal::rehearse_cluster;
 pub use restore::{ClusterRestoreReport, ClusterRestoreRequest, restore_cluster};
+pub(crate) use restore::{Places, choose_start, examine_places};

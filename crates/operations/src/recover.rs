@@ -75,6 +75,12 @@ pub enum RecoverError {
         /// What is wrong with those that were looked at.
         reasons: Vec<String>,
     },
+    /// Something would make it fail later.
+    #[error("{}", errors.join("; "))]
+    Preflight {
+        /// What, and what to do about each.
+        errors: Vec<String>,
+    },
     /// The role may not make databases.
     #[error("the role may not create databases")]
     MayNotCreate,

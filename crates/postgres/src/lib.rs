@@ -64,8 +64,9 @@ pub use inventory::{
 pub use owned_sequence::{SequencePosition, advance_sequences, sequence_positions};
 pub use partition::moving_partitions;
 pub use preflight::{
-    Extension, Finding, NEWEST_MAJOR, OLDEST_MAJOR, PreflightError, Severity, extensions, preflight,
-    preflight_replication,
+    AvailableExtension, ChangedCollation, Extension, Finding, NEWEST_MAJOR, OLDEST_MAJOR, PreflightError,
+    Sessions, Severity, TargetDatabase, TargetServer, extensions, preflight, preflight_replication,
+    refused_locale,
 };
 pub use process::{Input, Process, ProcessError};
 pub use sandbox::{

@@ -7,12 +7,16 @@
 
 mod lock_room;
 mod replication;
+mod target;
 
 use model::Filters;
 use thiserror::Error as ThisError;
 
 pub(crate) use lock_room::LockRoom;
 pub use replication::preflight_replication;
+pub use target::{
+    AvailableExtension, ChangedCollation, Sessions, TargetDatabase, TargetServer, refused_locale,
+};
 
 use crate::filter::{self, FilterError, Selection};
 use crate::{Client, Error, session};

@@ -4,6 +4,7 @@
 //! A damaged manifest is shown as damaged: it is not hidden, and does not hide others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use format::{CONTAINER_BYTES_MAX, Manifest, ObjectKey, Proof, Sha256, render_checksums};
@@ -13,6 +14,7 @@ use model::{BackupId, Filters, Kind};
 use storage::TRASH;
 
 use crate::error::Problem;
+use crate::known::{ClusterBackup, Known, ManifestFacts};
 use crate::records::{damaged, reading};
 use crate::repository::{Inner, storage_key};
 use crate::{Error, Repository};
@@ -79,54 +81,81 @@ impl Repository {
     /// # Errors
     /// When the store cannot list.
     pub fn ids(&self) -> Result<Vec<BackupId>, Error> {
+        Ok(self.listed_manifests()?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The manifests that are there and their sizes in bytes, newest first.
+    fn listed_manifests(&self) -> Result<Vec<(BackupId, u64)>, Error> {
         let listed = self.inner.store.list(BACKUPS)?;
         let manifests = listed.iter().filter_map(|object| match ObjectKey::parse(object.key.as_str()) {
-            Some(ObjectKey::Manifest(id)) => Some(id),
+            Some(ObjectKey::Manifest(id)) => Some((id, object.size)),
             _ => None,
         });
-        let mut ids: Vec<_> = manifests.collect();
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(ids)
+        let mut manifests: Vec<_> = manifests.collect();
+        manifests.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(manifests)
     }
 
     /// All backups, newest first, each with its newest proof. Only manifests and proofs are read.
+    ///
+    /// Store calls: 2 lists; 1 get for each manifest, and for each proof up to the one that counts, unless it is remembered
+    /// ([`Repository::remembering`]).
     ///
     /// # Errors
     /// When the store fails. Damage is part of the answer.
     pub fn backups(&self) -> Result<Vec<Listed>, Error> {
         let mut proofs = self.proof_keys()?;
-        let ids = self.ids()?;
         let mut backups = Vec::new();
-        for id in ids {
-            match self.summary(&id, proofs.remove(&id).unwrap_or_default()) {
-                Ok(listed) => backups.push(listed),
-                // Pruned since it was listed.
-                Err(Error::NoSuchBackup { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let damaged = self.each_manifest(&self.known(), |facts| {
+            let keys = proofs.remove(&facts.summary.id).unwrap_or_default();
+            backups.push(Listed::Backup(Box::new(self.describe(&facts, keys)?)));
+            Ok(())
+        })?;
+        backups.extend(damaged.into_iter().map(|(id, problem)| Listed::Damaged { id, problem }));
+        backups.sort_by(|a, b| b.id().cmp(a.id()));
         Ok(backups)
     }
 
-    fn summary(&self, id: &BackupId, proofs: Vec<ObjectKey>) -> Result<Listed, Error> {
-        match self.inner.manifest(id) {
-            Ok((manifest, sha256)) => Ok(Listed::Backup(Box::new(self.describe(manifest, sha256, proofs)?))),
-            Err(Error::Damaged(problem)) => Ok(Listed::Damaged { id: id.clone(), problem }),
-            Err(error) => Err(error),
-        }
+    /// The physical backups, newest first, and what is wrong with manifests that cannot be read.
+    ///
+    /// Store calls: 1 list, and 1 get for each manifest that is not remembered.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn cluster_backups(&self) -> Result<(Vec<ClusterBackup>, Vec<Problem>), Error> {
+        let mut backups = Vec::new();
+        let damaged = self.each_manifest(&self.known(), |facts| {
+            let ManifestFacts { summary, cluster, .. } = facts.as_ref();
+            backups.extend(cluster.map(|cluster| ClusterBackup {
+                id: summary.id.clone(),
+                finished_at: summary.finished_at,
+                cluster,
+            }));
+            Ok(())
+        })?;
+        Ok((backups, damaged.into_iter().map(|(_, problem)| problem).collect()))
     }
 
-    /// Gives each manifest that can be read and its hash to `see`, the newest first; what is wrong with the others.
+    /// Gives what each manifest says that can be read to `see`, the newest first; what is wrong with the others.
     ///
-    /// Store calls: 1 list, and 1 get for each manifest.
+    /// Store calls: 1 list, and 1 get for each manifest that is not in `known`.
     pub(crate) fn each_manifest(
         &self,
-        mut see: impl FnMut(Manifest, Sha256) -> Result<(), Error>,
+        known: &Known,
+        mut see: impl FnMut(Arc<ManifestFacts>) -> Result<(), Error>,
     ) -> Result<Vec<(BackupId, Problem)>, Error> {
         let mut damaged = Vec::new();
-        for id in self.ids()? {
-            match self.inner.manifest(&id) {
-                Ok((manifest, sha256)) => see(manifest, sha256)?,
+        let listed = self.listed_manifests()?;
+        known.keep_manifests(&listed);
+        for (id, bytes) in listed {
+            let facts = match known.manifest(&id, bytes) {
+                Some(facts) => Ok(facts),
+                None => {
+                    self.inner.manifest(&id).map(|(manifest, sha256)| known.learn(manifest, sha256, bytes))
+                }
+            };
+            match facts {
+                Ok(facts) => see(facts)?,
                 Err(Error::Damaged(problem)) => damaged.push((id, problem)),
                 // Pruned since it was listed.
                 Err(Error::NoSuchBackup { .. }) => {}
@@ -139,29 +168,11 @@ impl Repository {
     /// What a listing shows of a backup. `proofs` are the keys of its proofs, newest first.
     pub(crate) fn describe(
         &self,
-        manifest: Manifest,
-        sha256: Sha256,
+        facts: &ManifestFacts,
         proofs: Vec<ObjectKey>,
     ) -> Result<BackupSummary, Error> {
-        let proof = self.standing(&manifest.id, sha256, proofs)?;
-        let (tables, filters) = match manifest.logical {
-            Some(logical) => (logical.tables.len() as u64, logical.filters),
-            None => (0, Filters::default()),
-        };
-        Ok(BackupSummary {
-            id: manifest.id,
-            kind: manifest.kind,
-            source: manifest.source,
-            started_at: manifest.started_at,
-            finished_at: manifest.finished_at,
-            snapshot_at: manifest.snapshot_at,
-            plain_bytes: manifest.plain_bytes,
-            stored_bytes: manifest.stored_bytes,
-            reused_bytes: manifest.reused_bytes,
-            tables,
-            filters,
-            proof,
-        })
+        let proof = self.standing(&facts.summary.id, facts.sha256, proofs)?;
+        Ok(BackupSummary { proof, ..facts.summary.clone() })
     }
 
     /// The manifest of a backup.

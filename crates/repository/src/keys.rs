@@ -20,7 +20,7 @@ use format::{
     SlotNote,
 };
 use jiff::{SignedDuration, Timestamp};
-use storage::StoreError;
+use storage::{Listed, StoreError};
 
 pub use self::error::KeyError;
 pub use self::grant::Granted;
@@ -99,12 +99,25 @@ impl Repository {
 
     /// The keys that have slots: the one in use first, then by the time of their creation.
     ///
-    /// Store calls: 1 list, and 1 get for each slot and each note.
+    /// Store calls: 1 list, and 1 get for each slot and each note, unless the listing is one that is remembered.
     ///
     /// # Errors
     /// When the store fails. Damage is part of the answer.
     pub fn keys(&self) -> Result<Vec<KeySummary>, Error> {
-        let Contents { slots, notes, checks } = self.key_contents()?;
+        let listed = self.inner.store.list(KEYS)?;
+        if let Some(keys) = self.known.as_ref().and_then(|known| known.keys(&listed)) {
+            return Ok(keys);
+        }
+        let keys = self.keys_of(&listed)?;
+        let is_sound = keys.iter().flat_map(|key| &key.slots).all(|slot| slot.problem.is_none());
+        if let Some(known) = self.known.as_ref().filter(|_| is_sound) {
+            known.learn_keys(listed, &keys);
+        }
+        Ok(keys)
+    }
+
+    fn keys_of(&self, listed: &[Listed]) -> Result<Vec<KeySummary>, Error> {
+        let Contents { slots, notes, checks } = self.key_contents(listed)?;
         let mut keys: BTreeMap<SlotId, KeySummary> = BTreeMap::new();
         for mut slot in slots {
             // Whatever a note says, the slots of the key in use are known.
@@ -136,9 +149,9 @@ impl Repository {
         Ok(keys)
     }
 
-    fn key_contents(&self) -> Result<Contents, Error> {
+    fn key_contents(&self, listed: &[Listed]) -> Result<Contents, Error> {
         let mut found = Contents::default();
-        for object in self.inner.store.list(KEYS)? {
+        for object in listed {
             match ObjectKey::parse(object.key.as_str()) {
                 Some(ObjectKey::Slot(id)) => found.slots.extend(self.slot(id)?),
                 Some(ObjectKey::SlotNote(id)) => {

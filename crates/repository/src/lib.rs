@@ -14,6 +14,7 @@ mod holds;
 mod intents;
 mod journal;
 mod keys;
+mod known;
 mod leases;
 mod lists;
 mod proofs;
@@ -45,6 +46,7 @@ pub use keys::{
     Granted, KEY_OLD_AFTER, KeyConcern, KeyError, KeyHealth, KeyRemoval, KeySummary, Rotated, Rotation,
     RotationPlan, SlotSummary, key_health,
 };
+pub use known::ClusterBackup;
 pub use leases::{HeldLease, LEASE_LASTS, LeaseRequest, LeaseToken, Taken};
 pub use proofs::ProofEntry;
 pub use prune::{

@@ -58,7 +58,14 @@ impl Repository {
     }
 
     pub(crate) fn proof_keys(&self) -> Result<ProofKeys, Error> {
-        self.proof_keys_below(PROOFS)
+        let keys = self.proof_keys_below(PROOFS)?;
+        if let Some(known) = &self.known {
+            known.keep_proofs(|key| match key {
+                ObjectKey::Proof(id, _) => keys.get(id).is_some_and(|of_backup| of_backup.contains(key)),
+                _ => false,
+            });
+        }
+        Ok(keys)
     }
 
     fn proof_keys_below(&self, prefix: &str) -> Result<ProofKeys, Error> {
@@ -138,7 +145,18 @@ impl Repository {
         named.into_iter().any(|pack| is_needed(&pack)).then_some(key)
     }
 
+    /// What a proof says: as it is remembered, or else as it is stored.
     fn read_proof(&self, id: &BackupId, key: &ObjectKey) -> Result<Proof, Error> {
+        let Some(known) = &self.known else { return self.stored_proof(id, key) };
+        if let Some(proof) = known.proof(key) {
+            return Ok(proof);
+        }
+        let proof = self.stored_proof(id, key)?;
+        known.learn_proof(key, &proof);
+        Ok(proof)
+    }
+
+    fn stored_proof(&self, id: &BackupId, key: &ObjectKey) -> Result<Proof, Error> {
         let read = self.inner.store.get(&storage_key(key)?, CONTAINER_BYTES_MAX as u64);
         let mut bytes = read.map_err(|error| reading(key, error))?;
         Proof::open(&mut bytes, id, &self.inner.keyring).map_err(|error| damaged(key, &error))

@@ -15,6 +15,8 @@ use model::RowHasher;
 use storage::{Key, Store, StoreError};
 use zeroize::Zeroizing;
 
+use crate::known::Known;
+
 /// Most bytes of `chronavault.json`.
 const MAX_HEAD_BYTES: u64 = 1 << 20;
 
@@ -135,6 +137,8 @@ pub enum InitError {
 #[derive(Debug, Clone)]
 pub struct Repository {
     pub(crate) inner: Arc<Inner>,
+    /// What was read before, for those who look again and again.
+    pub(crate) known: Option<Arc<Known>>,
 }
 
 /// What all parts of an open repository share.
@@ -218,7 +222,7 @@ impl Repository {
         store.put(&storage_key(&ObjectKey::Head)?, &head.to_json().map_err(InitError::Seal)?)?;
         let keyring = Keyring::new(repository, root, Vec::new());
         let own_slots = vec![expected.id];
-        Ok(Self { inner: Arc::new(Inner { store, head, keyring, own_slots }) })
+        Ok(Self { inner: Arc::new(Inner { store, head, keyring, own_slots }), known: None })
     }
 
     /// Opens the repository in `store`.
@@ -235,7 +239,25 @@ impl Repository {
         head.authenticate(current).map_err(|_| OpenError::HeadChanged)?;
         let own_slots =
             head.epochs.iter().map(|record| holder.slot_id(head.repository_id, record.epoch)).collect();
-        Ok(Self { inner: Arc::new(Inner { store, head, keyring, own_slots }) })
+        Ok(Self { inner: Arc::new(Inner { store, head, keyring, own_slots }), known: None })
+    }
+
+    /// The same repository, for somebody who looks at it again and again: listings, plans and states read a manifest, a proof or a
+    /// key slot only when it is new. Clones remember together. What is remembered and was changed on the disk since looks as it was;
+    /// each call of this begins with an empty memory.
+    #[must_use]
+    pub fn remembering(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), known: Some(Arc::default()) }
+    }
+
+    /// Whether `other` is the same repository, opened with the same key at the same epoch.
+    pub fn is_as(&self, other: &Self) -> bool {
+        (&self.inner.head, &self.inner.own_slots) == (&other.inner.head, &other.inner.own_slots)
+    }
+
+    /// What is remembered; what was learnt by the one call otherwise.
+    pub(crate) fn known(&self) -> Arc<Known> {
+        self.known.clone().unwrap_or_default()
     }
 
     /// The id of the repository.

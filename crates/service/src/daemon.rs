@@ -1,31 +1,39 @@
 //! The daemon: runs what is due, receives WAL, watches, and ends cleanly.
 //!
 //! Invariant: each run is a process of its own, so that the daemon stays small and nothing that a run does can end it. It waits for what
-//! happens, and for the next moment at which something is due; it never spins. What it did and left undone is in the journal.
+//! happens, and for the next moment at which something is due; it never spins, and it never waits for somebody who looks at
+//! everything. What it did and left undone is in the journal.
 //!
 //! Deliberately absent: a terminal, the environment, the reading of settings. All of that comes in.
 
+mod lookout;
 mod receivers;
 mod runs;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::observation::{Observation, Trouble};
+use crate::observation::Trouble;
 use crate::scheduler::{Ended, Order, Scheduler, Start, Task};
 use crate::worker::{Finished, Program, Report, Running};
+use lookout::Lookout;
 use receivers::Receivers;
 
+pub use lookout::{LOOK_LIMIT, Look, Sight, Watch};
 pub use receivers::ReceiverTask;
 
 /// A clock that moves by so much more or less than time passes has jumped.
 const JUMP: SignedDuration = SignedDuration::from_mins(2);
 /// For so long a jump is worth knowing.
 const JUMP_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// The trouble of a daemon that does not see.
+pub(crate) const UNOBSERVED: &str = "service.unobserved";
 
 /// What the daemon is to do.
 #[derive(Debug, Clone)]
@@ -42,6 +50,8 @@ pub struct Plan {
     pub grace: Duration,
     /// How often everything is looked at.
     pub observe_every: Duration,
+    /// A look that takes longer hangs: [`LOOK_LIMIT`], but for tests.
+    pub look_limit: Duration,
     /// How often the loop turns at least.
     pub turn_every: Duration,
 }
@@ -120,6 +130,8 @@ pub enum DaemonEvent {
         /// Why.
         message: String,
     },
+    /// The keys of the repository were rotated; the daemon goes on with the new one, and its receivers start again.
+    Rekeyed,
     /// The clock has jumped.
     ClockJumped {
         /// By how much.
@@ -144,22 +156,14 @@ pub trait World {
     fn arguments(&mut self, start: &Start) -> Result<Option<Vec<OsString>>, String>;
     /// Reads the settings again.
     fn reload(&mut self) -> Result<Plan, String>;
-    /// Looks at everything; `next_run` says when a task runs next.
-    fn observe(&mut self, look: &Look<'_>) -> Observation;
+    /// Who looks at everything, with the settings as they are now.
+    fn watch(&mut self) -> Box<dyn Watch>;
     /// What was seen: shows it, judges it.
-    fn seen(&mut self, observation: Observation);
+    fn seen(&mut self, sight: Sight);
+    /// Nothing could be seen, for this reason: shows and judges what was seen last.
+    fn blind(&mut self, trouble: Trouble);
     /// The loop has turned.
     fn turned(&mut self);
-}
-
-/// What the daemon itself knows when it looks at everything.
-pub struct Look<'a> {
-    /// The scheduler.
-    pub scheduler: &'a Scheduler,
-    /// Receivers by source.
-    pub receivers: BTreeMap<String, crate::observation::ReceiverState>,
-    /// What is wrong with the daemon itself.
-    pub troubles: Vec<Trouble>,
 }
 
 /// The daemon.
@@ -172,7 +176,11 @@ pub struct Daemon<'a> {
     reports: (Sender<Report>, Receiver<Report>),
     wishes: Receiver<Wish>,
     clock: Clock,
+    lookout: Lookout,
+    /// When somebody was asked last to look at everything.
     observed: Option<Instant>,
+    /// Whether something ran since.
+    has_changed: bool,
     settings_trouble: Option<Trouble>,
 }
 
@@ -185,8 +193,12 @@ struct Clock {
 
 impl<'a> Daemon<'a> {
     /// A daemon with a plan.
-    pub fn new(plan: Plan, world: &'a mut dyn World, wishes: Receiver<Wish>) -> Self {
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn new(plan: Plan, world: &'a mut dyn World, wishes: Receiver<Wish>) -> io::Result<Self> {
         let now = world.now();
+        let lookout = Lookout::start(world.watch(), plan.look_limit)?;
         let scheduler = Scheduler::new(Vec::new(), now, |_| None);
         let receivers = Receivers::new(&plan.receivers);
         let clock = Clock { at: now, checked: Instant::now(), jumped: None };
@@ -199,24 +211,21 @@ impl<'a> Daemon<'a> {
             reports: unbounded(),
             wishes,
             clock,
+            lookout,
             observed: None,
+            has_changed: false,
             settings_trouble: None,
         };
         daemon.learn();
-        daemon
+        Ok(daemon)
     }
 
-    /// Which moments were served, as far as the journal and the repository tell.
+    /// Has the scheduler know the tasks of the plan, and which moments were served as far as the journal and the repository tell.
     fn learn(&mut self) {
         let tasks = self.plan.tasks.clone();
         let served = self.world.served(&tasks);
-        let served = |task: &Task| served.get(&task.name).copied();
         let now = self.world.now();
-        if self.scheduler.running().next().is_none() {
-            self.scheduler = Scheduler::new(tasks, now, served);
-        } else {
-            self.scheduler.replace(tasks, served);
-        }
+        self.scheduler.replace(tasks, now, |task| served.get(&task.name).copied());
     }
 
     /// Runs until somebody wants it to stop.
@@ -235,6 +244,7 @@ impl<'a> Daemon<'a> {
                     Ok(Wish::Stop) | Err(_) => return self.stop(),
                 },
                 recv(self.reports.1) -> report => if let Ok(report) = report { self.hear(report) },
+                recv(self.lookout.sights()) -> sight => self.look_ended(sight.ok()),
                 default(wait) => {}
             }
         }
@@ -258,17 +268,70 @@ impl<'a> Daemon<'a> {
         }
     }
 
+    /// Has somebody look at everything when it is time to.
     fn observe(&mut self) {
         if self.observed.is_some_and(|observed| observed.elapsed() < self.plan.observe_every) {
             return;
         }
+        if self.lookout.is_at_work() {
+            self.observe_hanging();
+            return;
+        }
+        self.observed = Some(Instant::now());
         let now = self.world.now();
         let mut troubles: Vec<Trouble> = self.settings_trouble.iter().cloned().collect();
         troubles.extend(self.clock.trouble(now));
-        let look = Look { scheduler: &self.scheduler, receivers: self.receivers.states(), troubles };
-        let observation = self.world.observe(&look);
-        self.world.seen(observation);
+        let has_changed = std::mem::take(&mut self.has_changed);
+        let receivers = self.receivers.states();
+        self.lookout.ask(Look { scheduler: self.scheduler.clone(), receivers, troubles, has_changed });
+    }
+
+    /// Says so when the look that is at work hangs.
+    fn observe_hanging(&mut self) {
+        let Some(hangs) = self.lookout.hangs_for() else { return };
         self.observed = Some(Instant::now());
+        let minutes = hangs.as_secs() / 60;
+        self.world.blind(Trouble {
+            code: UNOBSERVED.to_owned(),
+            object: "observation".to_owned(),
+            message: format!(
+                "looking at the repository, the journal and the storage takes {minutes} minutes by now; \
+                 what is known is as old"
+            ),
+            hint: "Check that the storage answers (`chronavault list`); scheduled runs go on meanwhile."
+                .to_owned(),
+        });
+    }
+
+    /// A look has ended; nothing was seen when whoever looked is gone.
+    fn look_ended(&mut self, sight: Option<Sight>) {
+        self.lookout.ended();
+        let Some(sight) = sight else { return self.look_again() };
+        let is_rekeyed = sight.reopened.is_some();
+        self.world.seen(sight);
+        if is_rekeyed {
+            self.receivers.restart();
+            self.world.event(DaemonEvent::Rekeyed);
+        }
+    }
+
+    /// Has somebody else look, at the next time.
+    fn look_again(&mut self) {
+        let (mut message, watch) =
+            ("whoever looks at the repository ended unexpectedly".to_owned(), self.world.watch());
+        match Lookout::start(watch, self.plan.look_limit) {
+            Ok(lookout) => self.lookout = lookout,
+            Err(error) => {
+                message = format!("nobody looks at the repository any more: {error}");
+                self.lookout.blind();
+            }
+        }
+        self.world.blind(Trouble {
+            code: UNOBSERVED.to_owned(),
+            object: "observation".to_owned(),
+            message,
+            hint: "Look at the log of the service, and run `chronavault doctor`.".to_owned(),
+        });
     }
 
     fn wait(&self) -> Duration {
@@ -276,9 +339,12 @@ impl<'a> Daemon<'a> {
         let due = self.scheduler.wakes_at(now).map_or(self.plan.turn_every, |at| {
             Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
         });
-        let observed = self
-            .observed
-            .map_or(Duration::ZERO, |observed| self.plan.observe_every.saturating_sub(observed.elapsed()));
+        // One that is at work is heard of when it ends, and hangs for no less than a turn.
+        let observed = match self.observed {
+            _ if self.lookout.is_at_work() => Duration::MAX,
+            Some(observed) => self.plan.observe_every.saturating_sub(observed.elapsed()),
+            None => Duration::ZERO,
+        };
         due.min(observed).min(self.receivers.wait()).min(self.plan.turn_every)
     }
 
@@ -299,6 +365,8 @@ impl<'a> Daemon<'a> {
                 self.settings_trouble = None;
                 self.learn();
                 self.receivers.replace(&self.plan.receivers);
+                let watch = self.world.watch();
+                self.lookout.replace(watch);
                 self.observed = None;
                 self.world.event(DaemonEvent::Reloaded);
             }

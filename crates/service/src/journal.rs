@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use model::{Actor, RunEnd, RunStart};
 use repository::{JournalEvent, Repository};
 
+pub(crate) use directory::FileStamp;
 pub use directory::JournalDirectory;
 pub use error::JournalError;
 pub use history::{History, HistoryRun, history};

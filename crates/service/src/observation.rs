@@ -4,6 +4,7 @@
 //! out is absent, and [`Observation::troubles`] says why.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use model::{BackupId, Kind, Lsn, Operation, RecoveryFacts, RunOutcome, SystemId};
@@ -16,7 +17,7 @@ pub struct Observation {
     /// Each source and kind of backup that is scheduled or of which there is a backup, by name and kind.
     pub backups: Vec<BackupState>,
     /// Runs of every operation, the oldest first, as far back as the journal of this machine goes.
-    pub runs: Vec<RunRecord>,
+    pub runs: Arc<[RunRecord]>,
     /// Where the repository is.
     pub storage: Option<StorageState>,
     /// The keys that open the repository.
@@ -27,6 +28,22 @@ pub struct Observation {
     pub wal: Vec<WalState>,
     /// What could not be found out, or is not as it must be.
     pub troubles: Vec<Trouble>,
+}
+
+impl Observation {
+    /// That nothing is known at `at`.
+    pub fn nothing(at: Timestamp) -> Self {
+        Self {
+            at,
+            backups: Vec::new(),
+            runs: Arc::default(),
+            storage: None,
+            keys: Vec::new(),
+            journal: None,
+            wal: Vec::new(),
+            troubles: Vec::new(),
+        }
+    }
 }
 
 /// The backups of a source and kind.

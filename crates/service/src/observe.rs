@@ -1,18 +1,20 @@
 //! Looking at everything: the repository, the journal, the storage.
 //!
-//! Invariant: looking changes nothing. What cannot be read is a trouble, and everything else is still seen. What is expensive to find
-//! out is remembered for a while: the sizes of all objects, and what a prune would free.
+//! Invariant: looking changes nothing. What cannot be read is a trouble, and everything else is still seen. What was read is not read
+//! again as long as nothing is new: manifests, proofs and keys while their objects are listed, the journal while its files do not
+//! grow. What is expensive to list is remembered for a while: the sizes of all objects, and what a prune would free.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use model::{BackupId, Gap, Kind, Outcome, RetentionPolicies, Run};
 use operations::{Context, WalStatus, wal_status};
-use repository::{BackupSummary, Listed, Proof, Repository, TRASH_KEPT};
+use repository::{BackupSummary, Listed, Problem, ProblemKind, Proof, Repository, TRASH_KEPT};
 
 use crate::daemon::Look;
-use crate::journal::{JournalDirectory, history};
+use crate::journal::{FileStamp, JournalDirectory, JournalError, history};
 use crate::observation::{
     BackupFacts, BackupState, JournalState, KeyState, Observation, ProofFacts, RunEnding, RunRecord,
     StorageState, Trouble, WalState,
@@ -23,21 +25,29 @@ use crate::scheduler::Action;
 const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
 /// Runs of this time are looked at.
 const RUNS_OF: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// After so long everything is read again: what rots on a disk has to be found some day.
+const READ_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// Looks at everything, now and again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Observer {
-    /// The repository.
-    pub repository: Repository,
-    /// The journal of this machine.
-    pub journal: JournalDirectory,
-    /// How long things are kept.
-    pub policies: RetentionPolicies,
-    /// How old the newest proven backup of a source may be; what is not here follows from its schedule.
-    pub rpo: BTreeMap<String, SignedDuration>,
-    /// Where what was used at earlier moments is remembered.
-    pub usage_file: PathBuf,
+    repository: Repository,
+    journal: JournalDirectory,
+    policies: RetentionPolicies,
+    rpo: BTreeMap<String, SignedDuration>,
+    usage_file: PathBuf,
+    /// When the repository and the journal were read as a whole.
+    read_at: Option<Timestamp>,
+    runs: Option<KnownRuns>,
     remembered: Option<Remembered>,
+}
+
+/// What the journal said when its files were so.
+#[derive(Debug, Clone)]
+struct KnownRuns {
+    stamps: Vec<FileStamp>,
+    runs: Arc<[RunRecord]>,
+    state: JournalState,
 }
 
 #[derive(Debug, Clone)]
@@ -50,7 +60,9 @@ struct Remembered {
 }
 
 impl Observer {
-    /// An observer that has seen nothing yet.
+    /// An observer that has seen nothing yet, of a repository and the journal of this machine. `policies` say how long things are
+    /// kept; `rpo` how old the newest proven backup of a source may be, and what is not in it follows from its schedule.
+    /// `usage_file` is where what was used at earlier moments is remembered.
     pub fn new(
         repository: Repository,
         journal: JournalDirectory,
@@ -58,12 +70,25 @@ impl Observer {
         rpo: BTreeMap<String, SignedDuration>,
         usage_file: PathBuf,
     ) -> Self {
-        Self { repository, journal, policies, rpo, usage_file, remembered: None }
+        let (read_at, runs, remembered) = (None, None, None);
+        Self { repository, journal, policies, rpo, usage_file, read_at, runs, remembered }
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Looks from now on at the repository as it was opened anew.
+    pub fn look_at(&mut self, repository: Repository) {
+        self.repository = repository;
+        self.read_at = None;
     }
 
     /// Looks.
-    pub fn observe(&mut self, look: &Look<'_>, context: &Context<'_>) -> Observation {
+    pub fn observe(&mut self, look: &Look, context: &Context<'_>) -> Observation {
         let at = (context.clock)();
+        self.forget(look, at);
         let mut troubles = look.troubles.clone();
         let backups = self.backups(look, at, &mut troubles);
         let (runs, journal) = self.runs(at, &mut troubles);
@@ -94,12 +119,18 @@ impl Observer {
         Observation { at, backups, runs, storage: remembered.storage, keys, journal, wal, troubles }
     }
 
-    /// Forgets what is remembered: something has changed.
-    pub fn forget(&mut self) {
-        self.remembered = None;
+    /// Forgets what does not hold any more.
+    fn forget(&mut self, look: &Look, at: Timestamp) {
+        if look.has_changed {
+            self.remembered = None;
+        }
+        if self.read_at.is_none_or(|read| at.duration_since(read).abs() >= READ_AGAIN) {
+            self.repository = self.repository.remembering();
+            (self.read_at, self.runs, self.remembered) = (Some(at), None, None);
+        }
     }
 
-    fn backups(&self, look: &Look<'_>, at: Timestamp, troubles: &mut Vec<Trouble>) -> Vec<BackupState> {
+    fn backups(&self, look: &Look, at: Timestamp, troubles: &mut Vec<Trouble>) -> Vec<BackupState> {
         let mut states: BTreeMap<(String, Kind), BackupState> = BTreeMap::new();
         let state = |source: &str, kind| BackupState {
             source: source.to_owned(),
@@ -120,15 +151,11 @@ impl Observer {
                     match listed {
                         Listed::Backup(summary) => {
                             let key = (summary.source.clone(), summary.kind);
-                            let of = states.entry(key).or_insert_with(|| state(&summary.source, summary.kind));
+                            let of =
+                                states.entry(key).or_insert_with(|| state(&summary.source, summary.kind));
                             of.backups.push(facts(*summary));
                         }
-                        Listed::Damaged { id, problem } => troubles.push(trouble(
-                            "manifest.damaged",
-                            id.as_str(),
-                            problem.to_string(),
-                            "Bring the manifest back from a copy, and run `chronavault verify --all --level objects`.",
-                        )),
+                        Listed::Damaged { id, problem } => troubles.push(damaged(&id, &problem)),
                     }
                 }
             }
@@ -137,23 +164,41 @@ impl Observer {
         states.into_values().collect()
     }
 
-    fn runs(&self, at: Timestamp, troubles: &mut Vec<Trouble>) -> (Vec<RunRecord>, Option<JournalState>) {
+    /// All recent runs. An entry that is there stays as it is, so they are read only when files grew.
+    fn runs(
+        &mut self,
+        at: Timestamp,
+        troubles: &mut Vec<Trouble>,
+    ) -> (Arc<[RunRecord]>, Option<JournalState>) {
+        let stamps = match self.journal.stamps() {
+            Ok(stamps) => stamps,
+            Err(error) => {
+                troubles.push(no_journal(&error));
+                return (Arc::default(), None);
+            }
+        };
+        if let Some(known) = self.runs.as_ref().filter(|known| known.stamps == stamps) {
+            return (Arc::clone(&known.runs), Some(known.state.clone()));
+        }
+        self.runs = None;
         let history = match history(&self.journal, Some(&self.repository), false) {
             Ok(history) => history,
             Err(error) => {
-                let hint = "Check the directory of the journal and its permissions.";
-                troubles.push(trouble("journal.unreadable", "journal", error.to_string(), hint));
-                return (Vec::new(), None);
+                troubles.push(no_journal(&error));
+                return (Arc::default(), None);
             }
         };
         let problems = match history.unreadable_lines {
             0 => Vec::new(),
             lines => vec![format!("{lines} lines are no entries")],
         };
-        let newest = history.runs.iter().map(|run| run.run.sequence).max().unwrap_or(0);
+        let sequence = history.runs.iter().map(|run| run.run.sequence).max().unwrap_or(0);
         let is_recent = |run: &Run| at.duration_since(run.started_at) < RUNS_OF;
-        let runs = history.runs.into_iter().map(|run| run.run).filter(is_recent).map(record).collect();
-        (runs, Some(JournalState { sequence: newest, problems }))
+        let runs: Arc<[_]> =
+            history.runs.into_iter().map(|run| run.run).filter(is_recent).map(record).collect();
+        let state = JournalState { sequence, problems };
+        self.runs = Some(KnownRuns { stamps, runs: Arc::clone(&runs), state: state.clone() });
+        (runs, Some(state))
     }
 
     fn keys(&self, troubles: &mut Vec<Trouble>) -> Vec<KeyState> {
@@ -292,6 +337,26 @@ fn wal_state(status: &WalStatus) -> WalState {
 
 fn gap(gap: &Gap) -> String {
     format!("{} to {} ({} segments)", gap.first, gap.last, gap.segments)
+}
+
+fn damaged(id: &BackupId, problem: &Problem) -> Trouble {
+    let (code, hint) = match problem.kind {
+        ProblemKind::WrongKey => {
+            let hint = "Give the service the key that was rotated to; it goes on with it by itself.";
+            ("manifest.other_key", hint)
+        }
+        _ => {
+            let hint =
+                "Bring the manifest back from a copy, and run `chronavault verify --all --level objects`.";
+            ("manifest.damaged", hint)
+        }
+    };
+    trouble(code, id.as_str(), problem.to_string(), hint)
+}
+
+fn no_journal(error: &JournalError) -> Trouble {
+    let hint = "Check the directory of the journal and its permissions.";
+    trouble("journal.unreadable", "journal", error.to_string(), hint)
 }
 
 fn unreadable(error: &repository::Error) -> Trouble {

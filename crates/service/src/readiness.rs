@@ -2,13 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::daemon::UNOBSERVED;
 use crate::observation::{BackupState, Observation, Trouble};
 
 /// Troubles whose code begins with this are about keys.
 const KEY_TROUBLES: &str = "key";
 
 /// Why one could not rely on the backups now: each scheduled source whose newest proven backup is older than its RPO or absent, and
-/// what is wrong with the keys. Empty when all is well.
+/// what is wrong with the keys; and that nobody can tell any more. Empty when all is well.
 pub fn unready(observation: &Observation, now: Timestamp) -> Vec<Trouble> {
     let mut reasons: Vec<_> = observation.backups.iter().filter_map(|state| beyond_rpo(state, now)).collect();
     if !observation.keys.iter().any(|key| key.is_used) {
@@ -19,9 +20,8 @@ pub fn unready(observation: &Observation, now: Timestamp) -> Vec<Trouble> {
             hint: "Look at the log of the daemon, and run `chronavault doctor`.".to_owned(),
         });
     }
-    reasons.extend(
-        observation.troubles.iter().filter(|trouble| trouble.code.starts_with(KEY_TROUBLES)).cloned(),
-    );
+    let counts = |trouble: &&Trouble| trouble.code.starts_with(KEY_TROUBLES) || trouble.code == UNOBSERVED;
+    reasons.extend(observation.troubles.iter().filter(counts).cloned());
     reasons
 }
 

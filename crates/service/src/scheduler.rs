@@ -100,12 +100,13 @@ pub struct Start {
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     tasks: Vec<Standing>,
-    since: Timestamp,
 }
 
 #[derive(Debug, Clone)]
 struct Standing {
     task: Task,
+    /// Since when there is somebody to run it as it is scheduled.
+    since: Timestamp,
     /// The moment that was served last.
     last: Option<Timestamp>,
     running: Option<Running>,
@@ -130,18 +131,22 @@ struct Retry {
 impl Scheduler {
     /// Tasks of which `served` says which moment was served last, and that there is somebody to run since `since`.
     pub fn new(tasks: Vec<Task>, since: Timestamp, served: impl Fn(&Task) -> Option<Timestamp>) -> Self {
-        let standing = |task: Task| Standing { last: served(&task), task, running: None, retry: None };
-        Self { tasks: tasks.into_iter().map(standing).collect(), since }
+        let standing = |task: Task| Standing { last: served(&task), task, since, running: None, retry: None };
+        Self { tasks: tasks.into_iter().map(standing).collect() }
     }
 
-    /// Other tasks from now on. Those that are the same go on as they stand; runs of those that are gone go on to their end.
-    pub fn replace(&mut self, tasks: Vec<Task>, served: impl Fn(&Task) -> Option<Timestamp>) {
+    /// Other tasks from `now` on. Those that have the same name go on as they stand, with what was to be tried again; runs of those
+    /// that are gone go on to their end.
+    pub fn replace(&mut self, tasks: Vec<Task>, now: Timestamp, served: impl Fn(&Task) -> Option<Timestamp>) {
         let mut old = std::mem::take(&mut self.tasks);
         for task in tasks {
             let same = old.iter().position(|standing| standing.task.name == task.name);
             let standing = match same.map(|index| old.swap_remove(index)) {
-                Some(standing) => Standing { task, ..standing },
-                None => Standing { last: served(&task), task, running: None, retry: None },
+                Some(standing) => {
+                    let since = if standing.task.schedule == task.schedule { standing.since } else { now };
+                    Standing { task, since, ..standing }
+                }
+                None => Standing { last: served(&task), task, since: now, running: None, retry: None },
             };
             self.tasks.push(standing);
         }
@@ -176,7 +181,6 @@ impl Scheduler {
     }
 
     fn startable(&mut self, index: usize, now: Timestamp) -> Option<Start> {
-        let since = self.since;
         if self
             .tasks
             .get(index)
@@ -185,7 +189,7 @@ impl Scheduler {
             return None;
         }
         let standing = self.tasks.get_mut(index)?;
-        let (planned_at, attempt, missed) = standing.due(now, since)?;
+        let (planned_at, attempt, missed) = standing.due(now)?;
         let deadline = now.checked_add(standing.task.limit).unwrap_or(Timestamp::MAX);
         standing.running = Some(Running { planned_at, attempt, deadline, is_stopped: false });
         standing.retry = None;
@@ -202,7 +206,7 @@ impl Scheduler {
         }
         let at = now.checked_add(wait_before(running.attempt)).ok()?;
         // The next run comes before another try would: that is the next try.
-        let next = standing.task.schedule.next(standing.last, self.since, now, 0);
+        let next = standing.task.schedule.next(standing.last, standing.since, now, 0);
         if next.is_some_and(|due| due.planned_at <= at) {
             return None;
         }
@@ -228,7 +232,7 @@ impl Scheduler {
             // It waits for the end of another run, not for a moment.
             (None, _) if self.is_busy(&standing.task) => None,
             (None, Some(retry)) => Some(retry.at),
-            (None, None) => standing.next(now, self.since).map(|due| due.starts_at),
+            (None, None) => standing.next(now).map(|due| due.starts_at),
         });
         moments.min()
     }
@@ -238,7 +242,7 @@ impl Scheduler {
         let standing = self.tasks.iter().find(|standing| standing.task.name == task)?;
         match standing.retry {
             Some(retry) => Some(retry.at),
-            None => standing.next(now, self.since).map(|due| due.starts_at),
+            None => standing.next(now).map(|due| due.starts_at),
         }
     }
 
@@ -254,17 +258,17 @@ impl Scheduler {
 }
 
 impl Standing {
-    fn next(&self, now: Timestamp, since: Timestamp) -> Option<Due> {
+    fn next(&self, now: Timestamp) -> Option<Due> {
         let last = self.last.map(|last| last.min(now));
-        self.task.schedule.next(last, since, now, seed(&self.task.name))
+        self.task.schedule.next(last, self.since, now, seed(&self.task.name))
     }
 
     /// The moment to serve now, the attempt, and what was missed before it.
-    fn due(&self, now: Timestamp, since: Timestamp) -> Option<(Timestamp, u32, u32)> {
+    fn due(&self, now: Timestamp) -> Option<(Timestamp, u32, u32)> {
         if let Some(retry) = self.retry.filter(|retry| retry.at <= now) {
             return Some((retry.planned_at, retry.attempt, 0));
         }
-        let due = self.next(now, since)?;
+        let due = self.next(now)?;
         (due.starts_at <= now && self.retry.is_none()).then_some((due.planned_at, 1, due.missed))
     }
 }

@@ -21,6 +21,8 @@ pub struct Status {
     pub observation: Option<Arc<Observation>>,
     /// How long it took to find that out.
     pub observation_took: SignedDuration,
+    /// Since when everything is being looked at; nothing when that is not going on now.
+    pub looking_since: Option<Timestamp>,
     /// The ways in which people are alerted.
     pub channels: Vec<ChannelState>,
 }

@@ -72,13 +72,14 @@ it goes as far as `contents`, and says so.";
 
 pub(super) const RESTORE: &str = "\
 Examples:
+  chronavault restore latest --to postgres://alice@db.example/books_again --create --dry-run
   chronavault restore latest --to postgres://alice@db.example/books_again --create
   chronavault restore latest --to 'host=/run/postgresql dbname=scratch' --table accounting.entries
   PGPASSFILE=~/.pgpass chronavault restore latest --to postgres://alice@db.example/books --clean
   chronavault restore latest --data-dir /var/lib/postgresql/15/again --at '2026-11-23 12:00:00+01'
   chronavault restore latest --data-dir /var/lib/postgresql/15/main --delta --immediate
 
-After a restore with --data-dir, start the server: it replays WAL up to the target, which it fetches with \
+Before anything is written, everything that could stop the restore is looked at, and said at once. After a restore with --data-dir, start the server: it replays WAL up to the target, which it fetches with \
 `chronavault wal fetch`, and then removes the settings that say so.";
 
 pub(super) const CHECK: &str = "\
@@ -134,6 +135,16 @@ Examples:
 The rows of the backup are restored into a sandbox and compared with the live ones by primary key; without --mode that is all. What is \
 written is one transaction: it is rolled back whole when a foreign key or another constraint does not hold. Triggers of users are off \
 meanwhile. Rows of tables that are not named never change.";
+
+pub(super) const RECOVER_LOST_HOST: &str = "\
+Examples:
+  chronavault recover lost-host --directory /srv/backups --key-file key --to postgres://postgres@localhost/postgres --dry-run
+  chronavault recover lost-host --directory /srv/backups --key-file key --to postgres://postgres@localhost/postgres
+  chronavault recover lost-host --repository file:///mnt/backups --key-file key --source main --data-dir /var/lib/postgresql/15/main
+
+Needed are this program, PostgreSQL, the repository and a key that opens it. The settings of the lost host are brought back (without \
+passwords), then each database with its roles, or the cluster; everything is compared and checked as in every recovery. The same command \
+again goes on where it stopped.";
 
 pub(super) const RECOVER_LIST: &str = "\
 Examples:
@@ -349,6 +360,7 @@ pub(super) const DEMO: &str = "\
 Examples:
   chronavault demo
   chronavault demo --size 50 --keep
+  chronavault demo --scenario corruption --size 50
 
 The demo uses a throwaway cluster, repository and key of its own, and none of your settings.";
 

@@ -20,6 +20,9 @@ pub(crate) enum RecoverCommand {
     /// Rows of some tables are gone or wrong: compare them with a backup, or with a moment, and bring them back.
     #[command(after_help = examples::RECOVER_TABLES)]
     Tables(Box<RecoverTablesArgs>),
+    /// The machine is gone: everything again on an empty one, from the repository and the key.
+    #[command(after_help = examples::RECOVER_LOST_HOST)]
+    LostHost(LostHostArgs),
     /// Show the recoveries and drills so far, with their times.
     #[command(after_help = examples::RECOVER_LIST)]
     List(RecoverListArgs),
@@ -90,6 +93,39 @@ pub(crate) struct RecoveryArgs {
     pub(crate) rollback: Option<Option<RecoveryId>>,
 }
 
+/// `recover lost-host`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LostHostArgs {
+    /// Make the databases on this server: any connection string that libpq accepts; its database does not matter. Put no password here
+    /// [default: where the recovered settings have each source].
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// Recover a cluster into this data directory, from a physical backup and archived WAL.
+    #[arg(long, value_name = "DIR", conflicts_with = "to")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Only this source. May be repeated [default: every source that has backups].
+    #[arg(long = "source", value_name = "NAME")]
+    pub(crate) sources: Vec<String>,
+    /// Write the recovered settings to FILE, unless it is there [default: where they were, else ./chronavault.toml].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) configuration: Option<PathBuf>,
+    /// How far a logical backup is verified before it is used: objects or contents.
+    #[arg(long, default_value = "objects", value_name = "LEVEL", value_parser = parse_level)]
+    pub(crate) level: Level,
+    /// Restore over N connections at the same time [default: the number of processors, at most 4].
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<u64>,
+    /// Go on although some checks do not hold.
+    #[arg(long)]
+    pub(crate) despite_checks: bool,
+    /// Say what would be done, in which steps, and how long each is expected to take; change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
 /// `recover list`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RecoverListArgs {
@@ -125,6 +161,6 @@ fn parse_kind(text: &str) -> Result<Kind, model::ParseWordError> {
     text.parse()
 }
 
-fn parse_scenario(text: &str) -> Result<Scenario, model::ParseWordError> {
+pub(super) fn parse_scenario(text: &str) -> Result<Scenario, model::ParseWordError> {
     text.parse()
 }

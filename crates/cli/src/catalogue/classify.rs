@@ -360,6 +360,7 @@ fn of_operation(error: &operations::Error) -> Code {
 fn of_recover(error: &RecoverError) -> Code {
     match error {
         RecoverError::NoBackup { .. } => Code::RecoverNoBackup,
+        RecoverError::Preflight { .. } => Code::RecoverPreflight,
         RecoverError::MayNotCreate => Code::ServerPrivileges,
         RecoverError::Site { .. } => Code::RecoverSite,
         RecoverError::Checks { .. } => Code::RecoverChecks,

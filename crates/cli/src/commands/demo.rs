@@ -3,6 +3,8 @@
 //! Invariant: it uses a cluster, a repository and a key of its own, and none of the user's settings. Everything that it says
 //! was measured in this run; a step that fails ends the demo. What it made is removed at the end, also when it fails.
 
+mod scenario;
+
 use std::fmt::Write;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -54,6 +56,9 @@ struct Step {
 
 pub(super) fn run(args: &DemoArgs, session: Session) -> Result<Answer, Failure> {
     let mut story = Story::begin(args, session)?;
+    if let Some(scenario) = args.scenario {
+        return scenario::run(scenario, story, args);
+    }
     let ledger = story.load(args.size)?;
     let repository = story.create_repository()?;
     let first = story.back_up(&repository, "back up")?;

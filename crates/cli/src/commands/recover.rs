@@ -3,6 +3,7 @@
 mod asking;
 mod body;
 mod list;
+mod lost_host;
 mod procedure;
 mod site;
 mod tables;
@@ -29,6 +30,7 @@ pub(super) fn run(command: &RecoverCommand, session: Session) -> Result<Answer, 
             let asked = Asked { scenario: Scenario::PointInTime, at, switch, args: &args.recovery };
             procedure::run(&asked, session)
         }
+        RecoverCommand::LostHost(args) => lost_host::run(args, session),
         RecoverCommand::Tables(args) => tables::run(args, session),
         RecoverCommand::List(args) => list::run(args, session),
     }

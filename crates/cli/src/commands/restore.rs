@@ -8,6 +8,8 @@ use operations::{RestoreReport, RestoreRequest};
 use serde::Serialize;
 
 use super::check::{self, CheckBody};
+use super::describe::Totals;
+use super::preflight::Planned;
 use crate::args::RestoreArgs;
 use crate::catalogue;
 use crate::connection;
@@ -68,6 +70,15 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
     let id = opening::backup(&repository, &args.backup, args.source.as_deref())?;
     noted.note(|facts| facts.backup = Some(id.clone()));
     let surroundings = Surroundings::new(screen, &settings)?;
+    let findings = operations::preflight_restore(&repository, &id, &request, &surroundings.context())
+        .map_err(|error| surroundings.failure(error))?;
+    let target = request.target.describe();
+    let plan = plan(&id, &request, &Totals::of(&repository.manifest(&id)?));
+    let planned = Planned { id: Some(id.to_string()), target: &target, plan: &plan, findings: &findings };
+    match planned.answer(args.dry_run, screen)? {
+        Ok(shown) => notices.extend(shown),
+        Err(answer) => return Ok(answer),
+    }
     let report = operations::restore(&repository, &id, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
     surroundings.reporter.finish();
@@ -86,6 +97,23 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
         warnings: notices,
     };
     Ok(Answer::new(words(&report), &body)?.needing_person(needs_person))
+}
+
+/// What a restore does, before it is done.
+fn plan(id: &BackupId, request: &RestoreRequest, totals: &Totals) -> String {
+    let target = request.target.describe();
+    let what = if request.tables.is_empty() {
+        format!("{}, {}", wording::count(totals.tables, "table"), wording::count(totals.rows, "row"))
+    } else {
+        format!("of it {}", request.tables.join(", "))
+    };
+    let how = match (request.create, request.clean) {
+        (_, true) => "into a new database that takes the place of the one that is there when it is complete",
+        (true, false) => "into a new database that gets its name when it is complete",
+        (false, false) => "into the database that is there",
+    };
+    let checked = if request.checks.is_some() && request.tables.is_empty() { ", and checked" } else { "" };
+    format!("{id} is restored to {target} ({what}), {how}{checked}.")
 }
 
 fn words(report: &RestoreReport) -> String {

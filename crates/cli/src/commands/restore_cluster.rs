@@ -9,6 +9,7 @@ use model::{BackupId, TargetTimeline};
 use operations::{ClusterRestoreReport, ClusterRestoreRequest, RecoveryCommands, StartFrom, TargetAction};
 use serde::Serialize;
 
+use super::preflight::Planned;
 use crate::args::{ActionArg, BackupArg, RestoreArgs, TimelineArg};
 use crate::catalogue::{self, Code};
 use crate::failure::Failure;
@@ -67,6 +68,15 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
     }
     let repository = opening::repository(&settings)?;
     let surroundings = Surroundings::new(screen, &settings)?;
+    let findings = operations::preflight_restore_cluster(&repository, &request, &surroundings.context())
+        .map_err(|error| surroundings.failure(error))?;
+    let target = request.data_dir.display().to_string();
+    let (id, plan) = plan(&args.backup, &request);
+    let planned = Planned { id, target: &target, plan: &plan, findings: &findings };
+    let shown = match planned.answer(args.dry_run, screen)? {
+        Ok(shown) => shown,
+        Err(answer) => return Ok(answer),
+    };
     let report = operations::restore_cluster(&repository, &request, &surroundings.context())
         .map_err(|error| surroundings.failure(error))?;
     surroundings.reporter.finish();
@@ -83,10 +93,25 @@ pub(super) fn run(args: &RestoreArgs, session: Session) -> Result<Answer, Failur
         files: report.files,
         plain_bytes: report.bytes,
         recovery_target: report.target.to_string(),
-        warnings: warnings.iter().map(Notice::from).collect(),
+        warnings: shown.into_iter().chain(warnings.iter().map(Notice::from)).collect(),
     };
     let key_in_environment = settings.key.file().is_none();
     Ok(Answer::new(words(&report, key_in_environment), &body)?.needing_person(needs_person))
+}
+
+/// What a restore does, before it is done.
+fn plan(backup: &BackupArg, request: &ClusterRestoreRequest) -> (Option<String>, String) {
+    let id = match backup {
+        BackupArg::Id(id) => Some(id.to_string()),
+        BackupArg::Latest => None,
+    };
+    let what = id.clone().unwrap_or_else(|| "The newest backup that leads there".to_owned());
+    let plan = format!(
+        "{what} is restored to {}, from where a server recovers to {}.",
+        request.data_dir.display(),
+        request.target
+    );
+    (id, plan)
 }
 
 fn words(report: &ClusterRestoreReport, key_in_environment: bool) -> String {
@@ -136,7 +161,7 @@ fn commands(settings: &Settings, config: Option<&Path>) -> Result<RecoveryComman
 }
 
 /// A path as the repository URL that names it.
-fn file_url(path: &Path) -> String {
+pub(super) fn file_url(path: &Path) -> String {
     let byte = |byte: &u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => char::from(*byte).to_string(),
         other => format!("%{other:02X}"),

@@ -2,6 +2,7 @@
 
 mod log;
 mod shown;
+mod watcher;
 mod world;
 
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 use service::Observer;
-use service::daemon::{Daemon, Plan, Wish};
+use service::daemon::{Daemon, LOOK_LIMIT, Plan, Wish};
 use service::http;
 use service::notify::{self, Manager};
 use service::scheduler::{Action, Task};
@@ -56,7 +57,8 @@ pub(super) fn run(session: Session) -> Result<Answer, Failure> {
     let manager = manager(&environment)?;
     let mut world =
         ServeWorld::new(Invocation { flags, environment }, settings, observer, shown, manager, log);
-    Daemon::new(plan, &mut world, wishes).run();
+    let daemon = Daemon::new(plan, &mut world, wishes);
+    daemon.map_err(|error| Failure::because(Code::Internal, &error))?.run();
     drop(server);
     Answer::new("", &serde_json::json!({ "stopped": true }))
 }
@@ -81,6 +83,7 @@ fn plan(flags: &GlobalArgs, environment: &Environment, service: &ServiceSettings
         finishes_runs: service.finishes_runs,
         grace: service.grace,
         observe_every: service.observe_every,
+        look_limit: LOOK_LIMIT,
         turn_every: watchdog(environment).map_or(TURN, |interval| TURN.min(interval / 3)),
     })
 }

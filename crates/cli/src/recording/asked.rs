@@ -7,8 +7,8 @@ use repository::KeyLabel;
 
 use crate::args::{
     BackupArg, BackupArgs, CheckArgs, Command, DeleteArgs, DrillArgs, ExportArgs, FormatArg, HoldArgs,
-    KeysCommand, KindArg, PruneArgs, RecoverCommand, RecoverTablesArgs, RestoreArgs, RetentionArgs,
-    TablesModeArg, VerifyArgs, WalCommand, WalReceiveArgs,
+    KeysCommand, KindArg, LostHostArgs, PruneArgs, RecoverCommand, RecoverTablesArgs, RestoreArgs,
+    RetentionArgs, TablesModeArg, VerifyArgs, WalCommand, WalReceiveArgs,
 };
 use crate::connection;
 use crate::environment::Environment;
@@ -36,7 +36,7 @@ impl Asked {
             Command::Init => Self::new(Operation::Init, true, None),
             Command::Backup(args) => Self::backup(args),
             Command::Verify(args) => Self::verify(args),
-            Command::Restore(args) => Self::restore(args, environment),
+            Command::Restore(args) if !args.dry_run => Self::restore(args, environment),
             Command::Check(args) => Self::check(args, environment),
             Command::Export(args) => Self::export(args),
             Command::Prune(args) if !args.dry_run => Self::prune(args),
@@ -53,6 +53,7 @@ impl Asked {
                 | WalCommand::Recovered(_)
                 | WalCommand::Prefetch(_),
             )
+            | Command::Restore(_)
             | Command::Prune(_)
             | Command::Delete(_)
             | Command::Hold(_)
@@ -148,6 +149,8 @@ impl Asked {
         let (scenario, at, args) = match command {
             RecoverCommand::Corruption(args) => (Scenario::Corruption, None, &args.recovery),
             RecoverCommand::PointInTime(args) => (Scenario::PointInTime, args.at, &args.recovery),
+            RecoverCommand::LostHost(args) if args.dry_run => return None,
+            RecoverCommand::LostHost(args) => return Some(Self::lost_host(args, environment)),
             RecoverCommand::Tables(args) => return Some(Self::recover_tables(args, environment)),
             RecoverCommand::List(_) => return None,
         };
@@ -166,6 +169,16 @@ impl Asked {
             .flag("resume", args.resume.is_some())
             .flag("rollback", args.rollback.is_some());
         Some(asked)
+    }
+
+    fn lost_host(args: &LostHostArgs, environment: &Environment) -> Self {
+        let described = |to: &String| connection::parse(environment, to, "--to").ok().map(|to| to.describe());
+        Self::new(Operation::Recover, false, None)
+            .with("scenario", &Scenario::LostHost)
+            .list("sources", &args.sources)
+            .maybe("to", args.to.as_ref().and_then(described).as_ref())
+            .maybe("data_dir", args.data_dir.as_ref().map(|directory| directory.display()).as_ref())
+            .flag("despite_checks", args.despite_checks)
     }
 
     /// Also where rows are only compared: some of them are shown.
@@ -313,6 +326,7 @@ mod tests {
             &["keys", "remove", "5ec2e7c0", "--dry-run"],
             &["keys", "escrow", "--check"],
             &["prune", "--dry-run"],
+            &["restore", "latest", "--to", "x", "--dry-run"],
             &["delete", id, "--dry-run"],
             &["hold"],
             &["hold", id],

@@ -5,14 +5,16 @@ use std::fmt::Write;
 use model::Kind;
 
 use super::Runbook;
-use super::shell::{block, exports, quoted};
-use super::source::other_database;
+use super::shell::{Shell, block, exports, file_url, quoted};
 use crate::wording;
 
 /// Where the package puts what reads a repository without this program.
 const TOOLS: &str = "/usr/share/chronavault";
 /// Where the second implementation writes to; what is there is not encrypted.
 const OUT: &str = "/srv/recovered";
+
+/// The server of a new host, as whoever administers it connects to it.
+const NEW_SERVER: &str = "postgres://postgres@localhost/postgres";
 
 impl Runbook {
     pub(super) fn lost_host(&self) -> String {
@@ -33,26 +35,20 @@ impl Runbook {
             text,
             ", owned by `{}` and closed to others, and the key to `{key}`: 64 hexadecimal digits from the sheet, \
              the second and third column of its 8 lines one after another.\n\
-             3. Check every byte without the key, then take the settings out of the repository:\n\n",
+             3. Check every byte without the key. Then bring everything back: the settings, and each source. The same command again goes on \
+             where it stopped.\n\n",
             self.user
         );
         let mut lines =
             vec![format!("chmod 600 {}", quoted(key)), format!("cd {}", quoted(&self.repository))];
         lines.push("cat backup-*.sha256 | sort -u | sha256sum --quiet -c -".to_owned());
-        let mut variables = self.variables();
-        variables.retain(|(name, _)| *name != "DATABASE_URL");
-        lines.extend(exports(&variables));
-        lines.push(format!(
-            "/usr/bin/python3 {TOOLS}/recover_site.py {} {OUT}/site",
-            quoted(&self.repository)
-        ));
-        if let Some(config) = &self.config {
-            lines.push(format!("install -D -m 600 {OUT}/site/*/chronavault.toml {}", quoted(config)));
-        }
         text.push_str(&block(&lines));
-        text.push_str("\n   Put the passwords where `…` stands, better into a PGPASSFILE.\n4. Restore. Whole clusters first, where there are physical backups:\n\n");
-        text.push_str(&block(&self.restores()));
-        text.push_str("\n5. Check everything, and let the service run again:\n\n");
+        text.push('\n');
+        text.push_str(&block(&self.recoveries_on_new_host(key)));
+        text.push_str(
+            "\n4. Put the passwords into a PGPASSFILE, and where `…` stands in the settings. Check everything, and let the service run \
+             again:\n\n",
+        );
         let mut lines = vec![shell.call(&["doctor"]), shell.call(&["journal", "verify"])];
         lines.extend(self.sources.iter().map(|source| shell.call(&["check", "--source", &source.name])));
         lines.extend(self.sources.iter().map(|source| shell.call(&["backup", "--source", &source.name])));
@@ -60,30 +56,27 @@ impl Runbook {
         text + &block(&lines)
     }
 
-    /// A restore of each source onto an empty host.
-    fn restores(&self) -> Vec<String> {
-        let shell = self.shell();
+    /// The recovery of everything on an empty host, where there are no settings yet.
+    fn recoveries_on_new_host(&self, key: &str) -> Vec<String> {
+        let shell = Shell { config: None };
+        let repository = file_url(&self.repository);
+        let mut words = vec!["recover", "lost-host", "--repository", &repository, "--key-file", key];
+        words.extend(self.config.iter().flat_map(|path| ["--configuration", path]));
+        let call = |rest: &[&str]| shell.call(&[&words, rest].concat());
         let mut lines = Vec::new();
         for source in &self.sources {
-            if let Some(backup) = source.backups.iter().find(|backup| backup.kind == Kind::Physical) {
-                let (id, directory) = (backup.id.to_string(), source.data_directory());
-                lines.push(format!("# {}: the cluster, up to the end of what is archived", source.name));
-                lines.push(shell.call(&["restore", &id, "--data-dir", &directory]));
-                lines.push(format!("pg_ctl -D {} start", quoted(&directory)));
+            let name = source.name.as_str();
+            let directory = source.data_directory();
+            let has = |kind: Kind| source.backups.iter().any(|backup| backup.kind == kind);
+            let target = if has(Kind::Physical) {
+                lines.push(format!("# {name}: its cluster, up to the end of what is archived"));
+                ["--source", name, "--data-dir", &directory]
             } else {
-                lines.push(format!("# {}: the database, with the roles that it needs", source.name));
-                let to = other_database(&source.url, &source.database);
-                lines.push(shell.call(&[
-                    "restore",
-                    "latest",
-                    "--source",
-                    &source.name,
-                    "--to",
-                    &to,
-                    "--create",
-                    "--create-roles",
-                ]));
-            }
+                lines.push(format!("# {name}: its database with its roles, on the server of the new host"));
+                ["--source", name, "--to", NEW_SERVER]
+            };
+            lines.push(call(&[&target[..], &["--dry-run"]].concat()));
+            lines.push(call(&[&target[..], &["--yes"]].concat()));
         }
         lines
     }

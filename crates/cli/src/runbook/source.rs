@@ -63,9 +63,10 @@ impl SourceBook {
     pub(super) fn text(&self, shell: &Shell, book: &Runbook) -> String {
         let mut text = format!("## {}\n\n{}", self.name, self.facts());
         text.push_str(&self.stock());
+        let of_database = |part: String| if self.is_logical() { part } else { String::new() };
         let parts = [
-            self.damaged(shell),
-            self.moment(shell),
+            of_database(self.damaged(shell)),
+            of_database(self.moment(shell)),
             self.tables(shell),
             self.cluster(shell),
             self.afterwards(shell, book),
@@ -210,24 +211,32 @@ impl SourceBook {
         let Some(newest) = self.backups.iter().find(|backup| backup.kind == Kind::Physical) else {
             return String::new();
         };
-        let directory = self.data_directory();
+        let (live, directory) = (self.directory("main"), self.data_directory());
         let last = cluster.windows.last().map_or(newest.data_at, |(_, to)| *to);
-        let at = wording::time(last);
-        let id = newest.id.to_string();
-        let call = |rest: &[&str]| shell.call(&[&["restore", &id, "--data-dir", &directory], rest].concat());
+        let (at, id) = (wording::time(last), newest.id.to_string());
+        let recover = |scenario: &str, rest: &[&str]| {
+            let words = ["recover", scenario, "--source", &self.name, "--data-dir", &live];
+            shell.call(&[&words, rest].concat())
+        };
+        let restore = ["restore", &id, "--data-dir", &directory, "--at", &at];
+        let major = self.major().unwrap_or_else(|| "of the same version".to_owned());
         format!(
-            "\n### The cluster\n\nRun it as the user of the server, on a host with PostgreSQL {} installed, into an empty directory. \
-             Put the moment in the place of `{at}`, and a backup from before that in the place of `{id}`.\n\n",
-            self.server
-                .map_or_else(|| "of the same version".to_owned(), |version| (version / 10_000).to_string()),
+            "\n### The cluster\n\nRun it as the user of the server, with PostgreSQL {major} installed. Put the data directory in the place of \
+             `{live}`, and the moment in the place of `{at}`. The old directory is kept beside it.\n\n",
         ) + &block(&[
-            "# to a moment; or to the end of what is archived".to_owned(),
-            call(&["--at", &at]),
-            call(&[]),
-            "# start it: it replays WAL up to the target, then opens".to_owned(),
+            "# to the end of what is archived".to_owned(),
+            recover("corruption", &["--dry-run"]),
+            recover("corruption", &["--yes"]),
+            recover("corruption", &["--rollback"]),
+            "# to a moment: beside the live cluster; with --switch in its place".to_owned(),
+            recover("point-in-time", &["--at", &at, "--dry-run"]),
+            recover("point-in-time", &["--at", &at, "--yes"]),
+            recover("point-in-time", &["--at", &at, "--switch"]),
+            "# or by hand, into an empty directory: the server replays WAL up to the target when it starts"
+                .to_owned(),
+            shell.call(&restore),
             format!("pg_ctl -D {} start", quoted(&directory)),
-            format!("psql -X -d postgres -c {}", quoted("SELECT pg_is_in_recovery(), now()")),
-        ]) + "\nOnly when its content was looked at, let applications connect to it; before that, keep the old data directory.\n"
+        ])
     }
 
     fn afterwards(&self, shell: &Shell, book: &Runbook) -> String {
@@ -243,8 +252,20 @@ impl SourceBook {
 
     /// Where a cluster is put that is recovered.
     pub(super) fn data_directory(&self) -> String {
-        let major = self.server.map_or_else(|| "main".to_owned(), |version| (version / 10_000).to_string());
-        format!("/var/lib/postgresql/{major}/recovered")
+        self.directory("recovered")
+    }
+
+    fn directory(&self, name: &str) -> String {
+        format!("/var/lib/postgresql/{}/{name}", self.major().unwrap_or_else(|| "data".to_owned()))
+    }
+
+    fn major(&self) -> Option<String> {
+        self.server.map(|version| (version / 10_000).to_string())
+    }
+
+    /// Whether its databases are recovered from logical backups: where there are any, or none of the cluster either.
+    pub(super) fn is_logical(&self) -> bool {
+        self.cluster.is_none() || self.backups.iter().any(|backup| backup.kind == Kind::Logical)
     }
 
     /// The moment of which the newest backup of a kind is.

@@ -312,3 +312,22 @@ fn the_rules_in_the_documentation_are_those_of_the_ledger() {
         .collect();
     assert_eq!(documented, ledger);
 }
+
+#[test]
+fn a_repository_is_opened_once_with_the_same_settings() {
+    let given = given().set("BACKUP_ISOLATION_ENABLED", "true");
+    let directory = given.directory.path().to_owned();
+    let (key, backups) = (directory.join("key"), directory.join("backups"));
+    crate::key::generate(&key, &|bytes| bytes.fill(7)).unwrap();
+    let given = given
+        .set("BACKUP_ENCRYPTION_KEY_FILE", key.to_str().unwrap())
+        .set("BACKUP_DIRECTORY", backups.to_str().unwrap());
+    let settings = given.settings().unwrap();
+    let holder = crate::opening::holder(&settings.key.require(&settings.environment).unwrap());
+    let store = crate::opening::store(&settings).unwrap();
+    Repository::init(store, &holder, jiff::Timestamp::UNIX_EPOCH, &|bytes| bytes.fill(3)).unwrap();
+    let opened = crate::opening::repository(&settings).unwrap();
+    fs::remove_file(&key).unwrap();
+    assert!(crate::opening::repository(&settings).unwrap().is_as(&opened));
+    assert!(crate::opening::anew(&settings).is_err(), "who asks how it is now is told");
+}

@@ -115,7 +115,7 @@ fn what_is_wrong_is_listed_from_the_state() {
     let mut observation = Observation {
         at: now,
         backups: vec![],
-        runs: vec![],
+        runs: [].into(),
         storage: None,
         keys: vec![],
         journal: None,

@@ -266,6 +266,21 @@ fn a_held_backup_outlives_its_days_and_is_not_deleted() {
         (&listed["holds"][0]["id"], &listed["holds"][0]["until"]),
         (&ids[0].as_str().into(), &"3000-01-01T00:00:00Z".into())
     );
+    let listed = scene.place.run(&["list", "--json"]).succeeds().json();
+    let of = |id: &str| {
+        let backups = listed["backups"].as_array().unwrap();
+        backups.iter().find(|backup| backup["id"] == id).unwrap()["holds"].clone()
+    };
+    assert_eq!(of(ids[0].as_str())[0]["reason"], "audit of 2026");
+    assert_eq!(of(ids[1].as_str()), serde_json::json!([]));
+    let table = scene.place.run(&["list"]).succeeds().out.clone();
+    assert!(table.lines().next().is_some_and(|line| line.ends_with("HELD")), "{table}");
+    assert_eq!(
+        table.matches("until 2999-12-31T23:59:59Z").count()
+            + table.matches("until 3000-01-01T00:00:00Z").count(),
+        1,
+        "{table}"
+    );
     hold(&[ids[0].as_str(), "--reason", "x", "--until", "2001-01-01"]).fails(2, "usage", "in the past");
     hold(&[ids[0].as_str(), "--reason", "x", "--until", "soon"]).fails(2, "usage", "\"soon\" is neither");
     let plan = scene.run(&["--json"]).succeeds().json();
@@ -276,6 +291,8 @@ fn a_held_backup_outlives_its_days_and_is_not_deleted() {
         |arguments: &[&str]| scene.place.run(&[&["delete", "--reason", "space"], arguments].concat());
     delete(&[ids[0].as_str(), "--yes"]).fails(1, "delete.refused", "somebody holds it");
     assert!(hold(&[ids[0].as_str(), "--release"]).succeeds().out.contains("1 hold"));
+    let table = scene.place.run(&["list"]).succeeds().out.clone();
+    assert!(!table.contains("HELD") && !table.contains("until"), "{table}");
     delete(&[ids[0].as_str(), "--yes"]).succeeds();
     assert_eq!(scene.listed(), 1);
 }

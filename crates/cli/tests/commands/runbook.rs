@@ -114,7 +114,11 @@ fn what_the_runbook_says_can_be_done() {
     place.run(&["backup", "--no-verify"]).succeeds();
     let text = place.run(&["runbook"]).succeeds().out;
     let calls: Vec<_> = text.lines().filter(|line| line.starts_with("chronavault ")).collect();
-    let rehearsed: Vec<_> = calls.iter().filter(|call| call.ends_with("--dry-run")).collect();
+    let rehearsed: Vec<_> = calls
+        .iter()
+        // What is lost is not here to be rehearsed.
+        .filter(|call| call.ends_with("--dry-run") && !call.contains("lost-host"))
+        .collect();
     assert_eq!(rehearsed.len(), 2, "{calls:#?}");
     // The shell of whoever reads it, with the environment that it names.
     let exports: Vec<_> = text

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::Cluster;
@@ -13,13 +13,13 @@ use testkit::Cluster;
 use crate::harness::{KEY, Place};
 
 /// A daemon that runs, and what it says.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     lines: Receiver<Value>,
 }
 
 impl Daemon {
-    fn start(place: &Place) -> Self {
+    pub(crate) fn start(place: &Place) -> Self {
         let mut command = place.command(&["serve", "--json"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = lines(child.stderr.take().unwrap());
@@ -27,24 +27,29 @@ impl Daemon {
     }
 
     /// The next event of a kind, whatever comes before it.
-    fn wait_for(&self, event: &str) -> Value {
+    pub(crate) fn wait_for(&self, event: &str) -> Value {
+        self.wait_until(event, |line| line["event"] == event)
+    }
+
+    /// The next line that is wanted, whatever comes before it.
+    pub(crate) fn wait_until(&self, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         let mut before = Vec::new();
         loop {
             let line = self.lines.recv_timeout(Duration::from_mins(1));
-            let line = line.unwrap_or_else(|error| panic!("no {event}: {error}; {before:#?}"));
-            if line["event"] == event {
+            let line = line.unwrap_or_else(|error| panic!("no {what}: {error}; {before:#?}"));
+            if is_wanted(&line) {
                 return line;
             }
             before.push(line);
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let status = std::process::Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
     }
 
-    fn ends(mut self) -> Option<i32> {
+    pub(crate) fn ends(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }
@@ -187,7 +192,7 @@ fn settings_and_runbook_are_kept_at_the_start_and_after_a_change() {
 }
 
 /// What the daemon answers on its socket.
-fn get(socket: &std::path::Path, path: &str) -> String {
+pub(crate) fn get(socket: &std::path::Path, path: &str) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -219,17 +224,17 @@ fn metrics_health_and_the_service_manager_are_told_how_it_does() {
     told("READY=1");
     told("WATCHDOG=1");
     while daemon.wait_for("ended")["run"] != "prune" {}
-    // What a run did is seen before the loop turns again.
-    told("WATCHDOG=1");
-    told("WATCHDOG=1");
-    let metrics = get(&http, "/metrics");
-    let proven = "chronavault_proof_last_timestamp_seconds{";
-    assert!(
-        metrics.starts_with("HTTP/1.1 200")
-            && metrics.contains(proven)
-            && metrics.contains("source=\"postgres\""),
-        "{metrics}"
-    );
+    // What a run did is seen soon, while the loop turns.
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let metrics = get(&http, "/metrics");
+        let proven = "chronavault_proof_last_timestamp_seconds{";
+        assert!(metrics.starts_with("HTTP/1.1 200") && Instant::now() < deadline, "{metrics}");
+        if metrics.contains(proven) && metrics.contains("source=\"postgres\"") {
+            break;
+        }
+        told("WATCHDOG=1");
+    }
     assert!(get(&http, "/health").starts_with("HTTP/1.1 200"));
     let ready = get(&http, "/ready");
     assert!(ready.starts_with("HTTP/1.1 "), "{ready}");

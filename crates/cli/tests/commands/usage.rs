@@ -30,7 +30,7 @@ const COMMANDS: [&str; 24] = [
 ];
 /// The commands that have parts.
 const PARTS: [(&str, &[&str]); 6] = [
-    ("recover", &["corruption", "point-in-time", "tables", "list"]),
+    ("recover", &["corruption", "point-in-time", "lost-host", "tables", "list"]),
     ("wal", &["push", "fetch", "receive", "status"]),
     ("config", &["check", "show"]),
     ("alert", &["test", "list"]),

@@ -112,6 +112,14 @@ fn a_damaged_or_deleted_data_directory_is_replaced_and_can_be_put_back() {
     recover(&site, &["corruption"]);
     site.cluster.sandbox_mut().start_again().unwrap();
     assert_eq!(ledger(&site), whole);
+
+    // On another machine, so to speak.
+    site.cluster.sandbox_mut().stop().unwrap();
+    fs::rename(data(&site), data(&site).with_file_name("lost")).unwrap();
+    let done = recover(&site, &["lost-host"]);
+    assert_eq!(done["recoveries"][0]["state"], "done", "{done}");
+    site.cluster.sandbox_mut().start_again().unwrap();
+    assert_eq!(ledger(&site), whole);
 }
 
 /// Zeros the middle of a file.

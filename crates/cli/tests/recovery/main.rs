@@ -8,7 +8,9 @@ mod harness;
 
 mod application;
 mod corruption;
+mod demo;
 mod drill;
 mod interrupted;
+mod lost_host;
 mod point_in_time;
 mod scene;

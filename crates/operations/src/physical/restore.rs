@@ -153,6 +153,37 @@ pub fn restore_cluster(
     })
 }
 
+/// The backup from which a restore as `request` says starts.
+pub(crate) fn choose_start(
+    repository: &Repository,
+    request: &ClusterRestoreRequest,
+    context: &Context<'_>,
+) -> Result<BackupId, Error> {
+    let plan =
+        plan::plan(repository, &request.from, &request.target, request.timeline, request.jobs, context)?;
+    Ok(plan.backup)
+}
+
+/// The directories that a restore would fill.
+pub(crate) struct Places {
+    /// Whether there is nothing in the data directory.
+    pub(crate) is_empty: bool,
+    /// Where tablespaces go.
+    pub(crate) tablespaces: Vec<PathBuf>,
+}
+
+/// Looks at the directories that a restore would fill, and refuses what it would. Writes nothing.
+pub(crate) fn examine_places(
+    record: &PhysicalRecord,
+    id: &BackupId,
+    request: &ClusterRestoreRequest,
+) -> Result<Places, Error> {
+    let tablespaces = places(record, &request.tablespaces)?;
+    let before = directory::examine(&request.data_dir, id, request.delta)?;
+    require_free(&request.data_dir, &tablespaces, before)?;
+    Ok(Places { is_empty: before == Before::Empty, tablespaces: tablespaces.into_values().collect() })
+}
+
 /// The place of each tablespace.
 fn places(record: &PhysicalRecord, wanted: &[(String, PathBuf)]) -> Result<BTreeMap<u32, PathBuf>, Error> {
     let mut places: BTreeMap<u32, PathBuf> =

@@ -9,7 +9,7 @@ use postgres::load::{
     accepts_connections, allow_connections, database_name, database_oid, drop_temporary, end_statements,
     maintenance_client, switch_databases,
 };
-use postgres::{Client, ConnectOptions, Tools};
+use postgres::{Client, ConnectOptions, Severity};
 use repository::{BackupSummary, Repository};
 
 use super::choice::{self, Wanted};
@@ -18,7 +18,7 @@ use super::run::Run;
 use super::{RecoverError, RecoveryDirectory, RecoveryRecord, Site};
 use crate::restore::{RestoreRequest, restore};
 use crate::verify::compare;
-use crate::{CheckRequest, Context, Error, Problem, run_checks};
+use crate::{CheckRequest, Context, Error, PreflightFinding, Problem, preflight_restore, run_checks};
 
 /// Bytes of the name of a database (`NAMEDATALEN - 1`).
 const NAME_BYTES: usize = 63;
@@ -80,6 +80,20 @@ impl DatabaseRecovery<'_> {
         }
     }
 
+    /// How the backup is restored beside what is there.
+    fn restore(&self, names: &Databases) -> RestoreRequest {
+        RestoreRequest {
+            target: self.database.with_database(&names.restored),
+            create: true,
+            clean: false,
+            create_roles: self.create_roles,
+            tables: Vec::new(),
+            jobs: self.jobs,
+            checks: None,
+            suffix: Some(names.suffix),
+        }
+    }
+
     pub(super) fn databases(&self, record: &RecoveryRecord, suffix: [u8; 4]) -> Databases {
         let name = self.database.database();
         let aside = if self.at.is_some() { "replaced" } else { "damaged" };
@@ -93,6 +107,31 @@ impl DatabaseRecovery<'_> {
             accepted: None,
         }
     }
+}
+
+/// Gives the databases their names, before anything could be made under one of them.
+fn ensure_databases(request: &DatabaseRecovery<'_>, run: &mut Run<'_>) -> Result<(), Error> {
+    if run.record.found.databases.is_none() {
+        let suffix = run.context.random_bytes();
+        run.record.found.databases = Some(request.databases(&run.record, suffix));
+        run.keep()?;
+    }
+    Ok(())
+}
+
+/// What would make the restore fail, all of it.
+pub(super) fn refuse_findings(findings: &[PreflightFinding]) -> Result<(), Error> {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let words = |finding: &PreflightFinding| {
+        let PreflightFinding { object, message, remedy, .. } = finding;
+        if remedy.is_empty() {
+            format!("{object}: {message}")
+        } else {
+            format!("{object}: {message} ({remedy})")
+        }
+    };
+    let errors: Vec<_> = errors.map(words).collect();
+    if errors.is_empty() { Ok(()) } else { Err(RecoverError::Preflight { errors }.into()) }
 }
 
 /// The name of a database that belongs to another.
@@ -137,10 +176,10 @@ pub(super) fn site(site: &dyn Site, step: RecoveryStep, run: &mut Run<'_>) -> Re
 fn preflight(
     repository: &Repository,
     request: &DatabaseRecovery<'_>,
-    run: &Run<'_>,
+    run: &mut Run<'_>,
 ) -> Result<String, Error> {
+    ensure_databases(request, run)?;
     let mut client = maintenance_client(&request.database)?;
-    Tools::find(client.server_major(), run.context.tool_path.as_deref())?;
     let sql = "SELECT rolsuper OR rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user";
     if !client.query_one(sql, &[])?.is_true(0) {
         return Err(RecoverError::MayNotCreate.into());
@@ -152,6 +191,11 @@ fn preflight(
         let not_after = request.at;
         return Err(RecoverError::NoBackup { source_name: request.source.clone(), not_after, reasons }.into());
     }
+    let restore = request.restore(&databases(run)?);
+    let findings = preflight_restore(repository, &usable[0].id, &restore, run.context)?;
+    refuse_findings(&findings)?;
+    run.found().findings =
+        findings.iter().map(|finding| format!("{}: {}", finding.object, finding.message)).collect();
     let sessions = sessions(&mut client, request.database.database())?;
     Ok(format!("the server answers, {} to choose from, {sessions}", count(usable.len() as u64, "backup")))
 }
@@ -194,27 +238,13 @@ fn restore_beside(
     run: &mut Run<'_>,
 ) -> Result<String, Error> {
     let backup = backup(run)?;
-    if run.record.found.databases.is_none() {
-        let suffix = run.context.random_bytes();
-        run.record.found.databases = Some(request.databases(&run.record, suffix));
-        run.keep()?;
-    }
     let names = databases(run)?;
     drop_temporary(&request.database, names.suffix)?;
     let target = request.database.with_database(&names.restored);
     let mut client = maintenance_client(&target)?;
     // It gets its name when it is complete: one that is there was finished just before this was killed.
     if database_oid(&mut client, &names.restored)?.is_none() {
-        let request = RestoreRequest {
-            target,
-            create: true,
-            clean: false,
-            create_roles: request.create_roles,
-            tables: Vec::new(),
-            jobs: request.jobs,
-            checks: None,
-            suffix: Some(names.suffix),
-        };
+        let request = request.restore(&names);
         let report = restore(repository, &backup, &request, run.context)?;
         let found = run.found();
         (found.tables, found.rows) = (Some(report.tables), Some(report.rows));

@@ -138,6 +138,9 @@ pub struct Found {
     /// The data directories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub directories: Option<Directories>,
+    /// What was good to know before anything was done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
     /// What the checks found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<ProblemRecord>,

@@ -26,6 +26,12 @@ fn write(record: &RecoveryRecord, text: &mut String) -> fmt::Result {
         writeln!(text, "\n## Going back\n")?;
         steps(&record.rollback, text)?;
     }
+    if !record.found.findings.is_empty() {
+        writeln!(text, "\n## Known before\n")?;
+        for finding in &record.found.findings {
+            writeln!(text, "- {}", cell(finding))?;
+        }
+    }
     if !record.found.skipped.is_empty() {
         writeln!(text, "\n## Backups that were passed over\n")?;
         for skipped in &record.found.skipped {

@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use model::{
     ArchivedTimeline, BackupId, BackupSpan, Recoverability, RecoveryWindow, SegmentSize, SegmentState,
-    SystemId, TimelineId, WalName, WalSegmentName, recoverability,
+    StoredCluster, SystemId, TimelineId, WalName, WalSegmentName, recoverability,
 };
-use repository::{Problem, Repository, TimelineWal, WalArchive, WalCatalogue};
+use repository::{ClusterBackup, Problem, Repository, TimelineWal, WalArchive, WalCatalogue};
 
 use crate::progress::Progress;
 use crate::{Context, Error, Phase};
@@ -94,31 +94,12 @@ struct Backups {
 /// The physical backups by cluster, and what is wrong with manifests that cannot be read.
 fn backups(repository: &Repository) -> Result<(BTreeMap<SystemId, Backups>, Vec<Problem>), Error> {
     let mut found: BTreeMap<SystemId, Backups> = BTreeMap::new();
-    let mut damaged = Vec::new();
-    for id in repository.ids()? {
-        let manifest = match repository.manifest(&id) {
-            Ok(manifest) => manifest,
-            Err(repository::Error::Damaged(problem)) => {
-                damaged.push(problem);
-                continue;
-            }
-            // Deleted since it was listed.
-            Err(repository::Error::NoSuchBackup { .. }) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(physical) = manifest.physical {
-            let of_system = found.entry(physical.system_identifier).or_default();
-            of_system.size = Some(physical.wal_segment_bytes);
-            of_system.spans.push(BackupSpan {
-                id: manifest.id,
-                timeline: physical.timeline,
-                start: physical.start_lsn,
-                stop: physical.stop_lsn,
-                finished_at: manifest.finished_at,
-                // Every backup holds the WAL that makes its files consistent.
-                holds_wal: true,
-            });
-        }
+    let (backups, damaged) = repository.cluster_backups()?;
+    for ClusterBackup { id, finished_at, cluster } in backups {
+        let StoredCluster { system, segment_size, timeline, start, stop, holds_wal } = cluster;
+        let of_system = found.entry(system).or_default();
+        of_system.size = Some(segment_size);
+        of_system.spans.push(BackupSpan { id, timeline, start, stop, finished_at, holds_wal });
     }
     Ok((found, damaged))
 }

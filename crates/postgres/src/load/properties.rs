@@ -187,6 +187,15 @@ impl DatabaseProperties {
         }
     }
 
+    /// The first major version that has its locale provider; 0 when all have.
+    pub fn needed_major(&self) -> u32 {
+        match self.locale_provider {
+            LocaleProvider::Libc => 0,
+            LocaleProvider::Icu => ICU_SINCE,
+            LocaleProvider::Builtin => BUILTIN_SINCE,
+        }
+    }
+
     /// The roles that the properties name.
     pub fn roles(&self) -> BTreeSet<String> {
         let privileges = self.privileges.iter().flatten();
@@ -202,11 +211,7 @@ impl DatabaseProperties {
         tablespace: bool,
         server_major: u32,
     ) -> Result<String, LoadError> {
-        let needed = match self.locale_provider {
-            LocaleProvider::Libc => 0,
-            LocaleProvider::Icu => ICU_SINCE,
-            LocaleProvider::Builtin => BUILTIN_SINCE,
-        };
+        let needed = self.needed_major();
         if server_major < needed {
             return Err(LoadError::Locale { provider: self.locale_provider, needed, found: server_major });
         }

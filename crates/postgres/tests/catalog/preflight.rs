@@ -1,6 +1,8 @@
 //! What is found before a backup begins.
 
-use chronavault_postgres::{Severity, apply_session_settings, extensions, preflight};
+use chronavault_postgres::{
+    Locale, LocaleProvider, Severity, apply_session_settings, extensions, preflight, refused_locale,
+};
 use model::Filters;
 
 use crate::server::Server;
@@ -76,4 +78,23 @@ fn too_many_tables_for_the_server_are_found_before_anything_is_locked() {
     let expected =
         "error server: the backup locks 240 tables, sequences and views, but the server promises room for";
     assert_eq!(findings, [expected]);
+}
+
+#[test]
+fn a_locale_is_tried_and_nothing_is_left_of_it() {
+    let server = Server::start();
+    let mut client = server.client("postgres");
+    let libc = |name: &str| Locale {
+        provider: LocaleProvider::Libc,
+        collate: name.to_owned(),
+        ctype: name.to_owned(),
+        name: None,
+    };
+    assert_eq!(refused_locale(&mut client, &libc("C")).unwrap(), None);
+    let refused = refused_locale(&mut client, &libc("xx_XX.UTF-8")).unwrap().unwrap();
+    assert!(refused.contains("xx_XX.UTF-8"), "{refused}");
+    let icu = Locale { provider: LocaleProvider::Icu, name: Some("en-US".to_owned()), ..libc("C") };
+    assert_eq!(refused_locale(&mut client, &icu).unwrap(), None);
+    let left = client.query("SELECT 1 FROM pg_collation WHERE collname = 'chronavault_probe'", &[]).unwrap();
+    assert!(left.is_empty() && client.execute("CREATE TABLE goes_on ()").is_ok());
 }

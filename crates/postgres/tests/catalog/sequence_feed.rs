@@ -1,5 +1,8 @@
 //! Sequences that will give out what is there already, and no others.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use chronavault_postgres::{apply_session_settings, sequences_behind};
 
 use crate::server::Server;
@@ -106,4 +109,28 @@ fn a_sequence_without_values_left_is_not_behind() {
     let behind = sequences_behind(&mut client).unwrap();
     assert_eq!(behind.len(), 1, "{behind:?}");
     assert_eq!((behind[0].next, behind[0].found.as_str()), (i64::MIN, "9223372036854775807"));
+}
+
+/// Looks while somebody else inserts.
+const LOOKS: usize = 300;
+
+#[test]
+fn a_sequence_that_others_use_meanwhile_is_not_behind() {
+    let server = Server::start();
+    server.create("d");
+    server.psql("d", "CREATE TABLE busy (id serial PRIMARY KEY, note text)");
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = server.client("d");
+            while !is_over.load(Ordering::Relaxed) {
+                writer.execute("INSERT INTO busy (note) SELECT 'x' FROM generate_series(1, 10)").unwrap();
+            }
+        });
+        let mut client = server.client("d");
+        apply_session_settings(&mut client).unwrap();
+        let found: Vec<_> = (0..LOOKS).flat_map(|_| sequences_behind(&mut client).unwrap()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(found, []);
+    });
 }

@@ -10,7 +10,7 @@ use model::{
 };
 use storage::Listed;
 
-use super::readings::Readings;
+use super::readings::{Reading, Readings};
 use super::wal::Archive;
 use super::{Objects, PacksLeft, PlannedWal, TRASH_KEPT};
 use crate::catalog::{BACKUPS, ProofKeys};
@@ -134,8 +134,9 @@ impl PrunePlan {
 impl Repository {
     /// Works out what a prune at `now` would do. What has been in the trash for `trash_kept` goes for good.
     ///
-    /// Store calls: 9 lists, and one more where there are holds; 1 get for each hold, for each manifest and for the proofs of each backup that count, and for those of backups that
-    /// go or are gone; a few for each timeline of WAL.
+    /// Store calls: 9 lists, and one more where there are holds; 1 get for each hold, for each manifest and for the proofs of each
+    /// backup that count, and for those of backups that go or are gone, unless they are remembered
+    /// ([`Repository::remembering`]); a few for each timeline of WAL.
     ///
     /// # Errors
     /// When the store fails. Damage is part of the plan.
@@ -194,7 +195,7 @@ impl Repository {
         let holds = if listing.holds.is_empty() { Holds::new() } else { self.holds()? };
         let readings = self.readings(listing.proofs.clone())?;
         let archive = self.wal_objects()?;
-        let mut backups: Vec<_> = readings.backups.iter().map(super::readings::Reading::stored).collect();
+        let mut backups: Vec<_> = readings.backups.iter().map(Reading::stored).collect();
         for backup in &mut backups {
             backup.held_until = held_until(&holds, &backup.id);
         }
@@ -212,7 +213,7 @@ impl Repository {
     ) -> PrunePlan {
         let Stock { listing, readings, mut holds, archive, .. } = stock;
         let going: BTreeSet<&BackupId> = retention.going().collect();
-        let needed = readings.needs.of(|id| !going.contains(id));
+        let needed = readings.needs(|id| !going.contains(id));
         let packs = listing.packs(&needed, &readings, now);
         let (mut backups, damaged) = self.planned(readings, retention, &listing, &needed);
         for backup in &mut backups {

@@ -139,7 +139,7 @@ impl BackupWriter {
         let manifest_sha256 = Sha256(sealed.id.0);
         let place = storage_key(&ObjectKey::Manifest(self.id.clone()))?;
         if let Some(token) = &self.lease {
-            Repository { inner: Arc::clone(repository) }.require_lease(token)?;
+            Repository { inner: Arc::clone(repository), known: None }.require_lease(token)?;
         }
         self.intent.require()?;
         repository.store.put(&place, &sealed.bytes)?;

@@ -10,6 +10,7 @@ mod keys;
 mod leases;
 mod ledger;
 mod prune;
+mod remembering;
 mod reuse;
 mod round_trip;
 mod segments;

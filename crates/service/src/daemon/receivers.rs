@@ -140,6 +140,16 @@ impl Receivers {
         }
     }
 
+    /// Has all that run end, to be started again at once.
+    pub(super) fn restart(&mut self) {
+        for standing in &mut self.0 {
+            standing.wait = Duration::ZERO;
+            if let Some((running, _)) = &standing.running {
+                running.stop();
+            }
+        }
+    }
+
     pub(super) fn states(&self) -> BTreeMap<String, ReceiverState> {
         let state = |standing: &Standing| ReceiverState {
             is_running: standing.running.is_some(),
@@ -186,7 +196,7 @@ impl Standing {
     fn back_off(&mut self) -> Duration {
         let wait = self.wait;
         self.due = Some(Instant::now() + wait);
-        self.wait = (2 * self.wait).min(WAITS.1);
+        self.wait = (2 * self.wait).clamp(WAITS.0, WAITS.1);
         wait
     }
 }

@@ -36,6 +36,7 @@ impl Daemon<'_> {
 
     pub(super) fn ended(&mut self, finished: Finished) {
         let Finished { run, status, duration, last_line, .. } = finished;
+        self.has_changed = true;
         if self.running.remove(&run).is_none() {
             let again = self.receivers.ended(&run, status, last_line);
             let again_at = again.and_then(|wait| self.world.now().checked_add(wait).ok());

@@ -67,6 +67,7 @@ fn health(status: &Status, now: Timestamp) -> Response {
         "turned_at": status.turned_at.to_string(),
         "turn_age_ms": milliseconds(status.turn_age(now)),
         "turn_limit_ms": milliseconds(status.turn_limit),
+        "looking_since": status.looking_since.map(|since| since.to_string()),
     });
     Response::json(if is_live { 200 } else { 503 }, &object)
 }

@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use repository::{JournalId, parse_journal_file_name};
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -35,6 +35,14 @@ pub(super) struct JournalFile {
     /// The number of its first entry, as its name says.
     pub(super) first: u64,
     pub(super) path: PathBuf,
+}
+
+/// A file as it was at some moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileStamp {
+    path: PathBuf,
+    bytes: u64,
+    modified: Option<SystemTime>,
 }
 
 /// A lock; dropping it gives it back.
@@ -107,6 +115,19 @@ impl JournalDirectory {
         }
         files.sort_unstable();
         Ok(files)
+    }
+
+    /// What tells whether anything was written since.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(crate) fn stamps(&self) -> Result<Vec<FileStamp>, JournalError> {
+        let stamp = |file: JournalFile| {
+            let metadata = fs::symlink_metadata(&file.path);
+            let metadata = metadata.map_err(|source| failed("look at", &file.path, source))?;
+            Ok(FileStamp { path: file.path, bytes: metadata.len(), modified: metadata.modified().ok() })
+        };
+        self.files()?.into_iter().map(stamp).collect()
     }
 
     /// Opens a file to append to it, and makes it if it is not there.

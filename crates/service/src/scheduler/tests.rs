@@ -102,10 +102,10 @@ fn other_settings_leave_alone_what_is_the_same() {
     let now = at("2026-11-24T01:00:00Z");
     scheduler.poll(now);
     let wiki = backup("wiki", Kind::Logical, "0 2 * * *");
-    scheduler.replace(vec![wiki, Task { retries: 9, ..books }], |_| Some(now));
+    scheduler.replace(vec![wiki, Task { retries: 9, ..books }], now, |_| Some(now));
     assert_eq!(scheduler.running().map(|task| task.retries).collect::<Vec<_>>(), [9]);
     assert_eq!(scheduler.poll(now), []);
-    scheduler.replace(vec![], |_| None);
+    scheduler.replace(vec![], now, |_| None);
     assert_eq!((scheduler.ended("books-logical", Ended::Done, now), scheduler.wakes_at(now)), (None, None));
 }
 
@@ -118,4 +118,34 @@ fn what_is_asked_for_runs_at_once_and_its_schedule_goes_on() {
     assert_eq!(started(&scheduler.poll(now)), [("prune", 1)]);
     scheduler.ended("prune", Ended::Done, now);
     assert_eq!(scheduler.wakes_at(now), Some(at("2026-11-24T04:00:00Z")));
+}
+
+#[test]
+fn what_is_to_be_tried_again_outlives_other_settings() {
+    let books = backup("books", Kind::Logical, "0 2 * * *");
+    let mut scheduler = Scheduler::new(vec![books.clone()], at("2026-11-23T12:00:00Z"), |_| None);
+    let now = at("2026-11-24T01:00:00Z");
+    scheduler.poll(now);
+    let again = scheduler.ended("books-logical", Ended::Failed, now).unwrap();
+    let wiki = backup("wiki", Kind::Logical, "0 1 * * *");
+    let reloaded = now + SignedDuration::from_mins(2);
+    // Neither what the journal knows of the task nor what came before it is of any interest.
+    scheduler.replace(vec![wiki, books], reloaded, |task| task.name.starts_with("books").then_some(now));
+    assert_eq!(scheduler.next_run("books-logical", reloaded), Some(again));
+    assert_eq!(scheduler.poll(reloaded), [], "one that is new waits for its first moment");
+    assert_eq!(started(&scheduler.poll(again)), [("books-logical", 2)]);
+}
+
+#[test]
+fn moments_before_a_schedule_was_changed_are_over_without_making_up() {
+    let mut books = backup("books", Kind::Logical, "0 2 * * *");
+    books.schedule.catches_up = false;
+    let begun = at("2026-11-23T12:00:00Z");
+    let mut scheduler = Scheduler::new(vec![books], begun, |_| Some(begun));
+    let mut earlier = backup("books", Kind::Logical, "30 13 * * *");
+    earlier.schedule.catches_up = false;
+    // In Berlin it is 14:00.
+    scheduler.replace(vec![earlier], at("2026-11-23T13:00:00Z"), |_| None);
+    assert_eq!(scheduler.poll(at("2026-11-23T13:00:00Z")), []);
+    assert_eq!(started(&scheduler.poll(at("2026-11-24T12:30:00Z"))), [("books-logical", 1)]);
 }

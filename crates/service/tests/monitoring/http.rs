@@ -104,6 +104,8 @@ fn health_is_whether_the_loop_turns() {
     let server = server_of(status());
     let (code, said) = json(&server, "/health");
     assert_eq!((code, &said["live"], &said["turn_age_ms"]), (200, &true.into(), &1500.into()));
+    // A look that takes long is shown, and is no reason to end what runs.
+    assert_eq!(said["looking_since"], "2026-11-26T11:58:00Z");
     let hangs = Status { turned_at: now() - SignedDuration::from_secs(61), ..status() };
     let (code, said) = json(&server_of(hangs), "/health");
     assert_eq!((code, &said["live"], &said["turn_age_ms"]), (503, &false.into(), &61_000.into()));
@@ -137,6 +139,7 @@ fn ready_is_whether_every_rpo_is_held_and_the_keys_are_in_order() {
     assert_eq!(reasons(|seen| seen.keys.clear()), no("keys.none"));
     assert_eq!(reasons(|seen| seen.keys[0].is_used = false), no("keys.none"));
     assert_eq!(reasons(|seen| seen.troubles.push(trouble("keys.foreign"))), no("keys.foreign"));
+    assert_eq!(reasons(|seen| seen.troubles.push(trouble("service.unobserved"))), no("service.unobserved"));
     let (code, said) = json(&server_of(Status { observation: None, ..status() }), "/ready");
     assert_eq!((code, &said["reasons"][0]["code"]), (503, &"starting".into()));
 }

@@ -25,7 +25,7 @@ pub(crate) fn observation() -> Observation {
     Observation {
         at: now() - SignedDuration::from_secs(20),
         backups: vec![books(), awkward()],
-        runs: runs(),
+        runs: runs().into(),
         storage: Some(storage()),
         keys: keys(),
         journal: Some(JournalState { sequence: 4711, problems: vec!["entry 7".into()] }),
@@ -42,6 +42,7 @@ pub(crate) fn status() -> Status {
         turn_limit: SignedDuration::from_secs(60),
         observation: Some(Arc::new(observation())),
         observation_took: SignedDuration::from_millis(340),
+        looking_since: Some(now() - SignedDuration::from_mins(2)),
         channels: vec![ChannelState { name: "mail".into(), delivered: 12, failed: 3 }],
     }
 }

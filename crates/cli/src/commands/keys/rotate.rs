@@ -168,7 +168,7 @@ fn words(rotated: &Rotated, place: &Place, old_path: Option<&Path>, settings: &S
     }
     text.push_str(
         "  chronavault keys escrow            a new recovery sheet; destroy the old one when no copy needs it\n  \
-         restart `serve` and `wal receive`  where they run: until then they have the old key and seal in the old epoch\n",
+         restart `serve` and `wal receive`  unless they read the key from a file: then they go on with the new one\n",
     );
     text
 }

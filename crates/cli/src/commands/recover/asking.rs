@@ -57,6 +57,20 @@ fn find(
     })
 }
 
+/// The same for several at once.
+pub(super) fn confirm_plans<'a>(
+    is_confirmed: bool,
+    records: impl Iterator<Item = &'a RecoveryRecord>,
+    screen: Screen,
+) -> Result<(), Failure> {
+    let mut sources = Vec::new();
+    for record in records {
+        plan_words(record).lines().for_each(|line| screen.note(line));
+        sources.push(record.source.as_str());
+    }
+    if is_confirmed { Ok(()) } else { ask(&format!("Begin the recovery of {}", sources.join(", "))) }
+}
+
 /// Shows the plan, and asks where somebody is there to answer.
 pub(super) fn confirm(asked: &Asked<'_>, record: &RecoveryRecord, screen: Screen) -> Result<(), Failure> {
     let back = asked.args.rollback.is_some();
@@ -67,6 +81,12 @@ pub(super) fn confirm(asked: &Asked<'_>, record: &RecoveryRecord, screen: Screen
     if asked.args.yes {
         return Ok(());
     }
+    let question = if back { "Undo" } else { "Begin" };
+    ask(&format!("{question} the recovery of {} ({})", record.source, record.target))
+}
+
+/// Asks on a terminal; where there is none, nobody said yes.
+fn ask(question: &str) -> Result<(), Failure> {
     let unconfirmed =
         || Failure::new(Code::RecoverUnconfirmed, "a recovery would begin, and nobody said yes");
     let input = std::io::stdin();
@@ -74,9 +94,7 @@ pub(super) fn confirm(asked: &Asked<'_>, record: &RecoveryRecord, screen: Screen
         return Err(unconfirmed());
     }
     let mut terminal = std::io::stderr();
-    let question = if back { "Undo" } else { "Begin" };
-    let _ =
-        write!(terminal, "{question} the recovery of {} ({})? Answer yes: ", record.source, record.target);
+    let _ = write!(terminal, "{question}? Answer yes: ");
     let _ = terminal.flush();
     let mut line = String::new();
     input.lock().read_line(&mut line).map_err(|error| Failure::because(Code::RecoverUnconfirmed, &error))?;

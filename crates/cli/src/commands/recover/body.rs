@@ -16,7 +16,15 @@ use crate::wording::{self, Column};
 #[derive(Serialize)]
 pub(in crate::commands) struct Body<'a> {
     #[serde(flatten)]
-    pub(in crate::commands) record: &'a RecoveryRecord,
+    recovered: Recovered<'a>,
+    warnings: Vec<Notice>,
+}
+
+/// A recovery, and what follows from its record.
+#[derive(Serialize)]
+pub(super) struct Recovered<'a> {
+    #[serde(flatten)]
+    record: &'a RecoveryRecord,
     /// From the begin to the end; nothing before that.
     rto_ms: Option<u64>,
     /// How much was lost.
@@ -27,7 +35,19 @@ pub(in crate::commands) struct Body<'a> {
     estimate_ms: Option<u64>,
     /// Where the report is.
     report: Option<PathBuf>,
-    warnings: Vec<Notice>,
+}
+
+impl<'a> Recovered<'a> {
+    pub(super) fn new(record: &'a RecoveryRecord, report: Option<PathBuf>) -> Self {
+        Self {
+            record,
+            rto_ms: record.rto_ms(),
+            rpo_ms: record.rpo_ms(),
+            within_objectives: record.facts().map(|facts| facts.is_within()),
+            estimate_ms: record.estimate_ms(),
+            report,
+        }
+    }
 }
 
 impl<'a> Body<'a> {
@@ -36,15 +56,7 @@ impl<'a> Body<'a> {
         report: Option<PathBuf>,
         warnings: Vec<Notice>,
     ) -> Self {
-        Self {
-            record,
-            rto_ms: record.rto_ms(),
-            rpo_ms: record.rpo_ms(),
-            within_objectives: record.facts().map(|facts| facts.is_within()),
-            estimate_ms: record.estimate_ms(),
-            report,
-            warnings,
-        }
+        Self { recovered: Recovered::new(record, report), warnings }
     }
 }
 
@@ -125,7 +137,7 @@ pub(in crate::commands) fn answer(
 const DONE: [Column; 4] =
     [Column::Text("step"), Column::Text("state"), Column::Number("time"), Column::Text("")];
 
-fn words(record: &RecoveryRecord, report: &std::path::Path) -> String {
+pub(super) fn words(record: &RecoveryRecord, report: &std::path::Path) -> String {
     let steps = record.steps.iter().chain(&record.rollback);
     let row = |step: &StepRecord| {
         let state = match step.state {

@@ -66,7 +66,7 @@ pub(super) fn run(asked: &Asked<'_>, session: Session) -> Result<Answer, Failure
 }
 
 /// What is recovered.
-enum Recovery<'a> {
+pub(super) enum Recovery<'a> {
     Database(DatabaseRecovery<'a>),
     Cluster(ClusterRecovery<'a>),
 }
@@ -120,7 +120,7 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    fn plan(
+    pub(super) fn plan(
         &self,
         repository: &Repository,
         plan: &PlanRequest<'_>,
@@ -132,7 +132,7 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    fn act(
+    pub(super) fn act(
         &self,
         undoes: bool,
         repository: &Repository,

@@ -16,7 +16,7 @@ use crate::wording;
 /// Writes what happens to standard error.
 pub(super) struct Log {
     is_json: bool,
-    /// Troubles that were said: each is said once.
+    /// Troubles that were said.
     said: BTreeSet<(String, String)>,
 }
 
@@ -43,11 +43,14 @@ impl Log {
         self.line("error", &words, json!({ "code": "alert.channel_failed", "channel": trouble.channel }));
     }
 
-    pub(super) fn trouble(&mut self, trouble: &Trouble) {
-        if self.said.insert((trouble.code.clone(), trouble.object.clone())) {
+    /// Says each trouble once, until it is over.
+    pub(super) fn troubles(&mut self, troubles: &[Trouble]) {
+        let name = |trouble: &Trouble| (trouble.code.clone(), trouble.object.clone());
+        for trouble in troubles.iter().filter(|trouble| !self.said.contains(&name(trouble))) {
             let Trouble { code, object, message, hint } = trouble;
             self.line("warning", message, json!({ "code": code, "object": object, "hint": hint }));
         }
+        self.said = troubles.iter().map(name).collect();
     }
 
     fn line(&self, level: &str, words: &str, fields: Value) {
@@ -118,6 +121,10 @@ fn describe(event: &DaemonEvent) -> (&'static str, String, Value) {
         DaemonEvent::NotReloaded { message } => {
             let words = format!("the settings cannot be read, the old ones stay in force: {message}");
             ("error", words, json!({ "event": "not_reloaded" }))
+        }
+        DaemonEvent::Rekeyed => {
+            let words = "the key of the repository was rotated; the service goes on with the new one";
+            ("info", words.to_owned(), json!({ "event": "rekeyed" }))
         }
         DaemonEvent::ClockJumped { by } => {
             let words = format!("the clock of this machine jumped by {by:#}");

@@ -10,7 +10,7 @@ use service::http::View;
 use service::observation::Observation;
 use service::{ChannelState, Status};
 
-/// A loop that stands still for so many turns hangs: looking at a large repository takes its time.
+/// A loop that stands still for so many turns hangs. It reads little and waits for nobody, but a disk may be slow.
 const TURNS: u32 = 30;
 
 /// The status, shared with whoever answers for it.
@@ -29,6 +29,7 @@ impl Shown {
             turn_limit,
             observation: None,
             observation_took: SignedDuration::ZERO,
+            looking_since: None,
             channels: Vec::new(),
         };
         Self(Arc::new(Mutex::new(Arc::new(status))))
@@ -43,10 +44,23 @@ impl Shown {
         self.change(|status| status.turned_at = Timestamp::now());
     }
 
-    pub(super) fn seen(&self, observation: Observation) {
-        let took = Timestamp::now().duration_since(observation.at);
-        let observation = Some(Arc::new(observation));
-        self.change(|status| (status.observation, status.observation_took) = (observation, took));
+    /// Somebody has begun to look at everything, or ended.
+    pub(super) fn looking(&self, since: Option<Timestamp>) {
+        self.change(|status| {
+            if let (None, Some(since)) = (since, status.looking_since) {
+                status.observation_took = Timestamp::now().duration_since(since);
+            }
+            status.looking_since = since;
+        });
+    }
+
+    pub(super) fn seen(&self, observation: Arc<Observation>) {
+        self.change(|status| status.observation = Some(observation));
+    }
+
+    /// What was seen last.
+    pub(super) fn observation(&self) -> Option<Arc<Observation>> {
+        self.status().observation.clone()
     }
 
     pub(super) fn alerted(&self, channels: &BTreeMap<String, ChannelHealth>) {

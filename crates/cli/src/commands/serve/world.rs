@@ -2,32 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use model::{Kind, Operation, Outcome, Run, RunOutcome, RunStart};
-use operations::{Context, Unobserved};
-use repository::Listed;
+use jiff::{SignedDuration, Timestamp};
+use model::{BackupId, Kind, Operation, Outcome, Run, RunOutcome, RunStart};
+use repository::{Listed, Repository};
 use service::Observer;
 use service::alerts::{Dispatcher, StateFile};
-use service::daemon::{DaemonEvent, Look, Plan, World};
+use service::daemon::{DaemonEvent, Plan, Sight, Watch, World};
 use service::journal::{HistoryRun, history};
 use service::notify::{Manager, Notice};
-use service::observation::{Observation, Trouble};
+use service::observation::{BackupFacts, Observation, Trouble};
 use service::scheduler::{Action, Start, Task};
 
 use super::log::Log;
 use super::shown::Shown;
+use super::watcher::Watcher;
 use crate::actor;
 use crate::args::GlobalArgs;
 use crate::catalogue::Code;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::opening;
 use crate::recording;
 use crate::settings::Settings;
 use crate::site;
-use crate::surroundings::random;
 
 /// How the daemon was called: its settings are read again in the same way.
 pub(super) struct Invocation {
@@ -37,7 +36,10 @@ pub(super) struct Invocation {
 
 pub(super) struct ServeWorld {
     invocation: Invocation,
-    settings: Settings,
+    settings: Arc<Settings>,
+    /// The repository as it was opened last. The loop reads as little of it as it can.
+    repository: Repository,
+    /// Who looks at everything, as at the beginning: clones of it do.
     observer: Observer,
     shown: Shown,
     manager: Manager,
@@ -49,13 +51,15 @@ pub(super) struct ServeWorld {
 impl ServeWorld {
     pub(super) fn new(
         invocation: Invocation,
-        settings: Settings,
+        settings: Arc<Settings>,
         observer: Observer,
         shown: Shown,
         manager: Manager,
         log: Log,
     ) -> Self {
-        let mut world = Self { invocation, settings, observer, shown, manager, dispatcher: None, log };
+        let repository = observer.repository().clone();
+        let mut world =
+            Self { invocation, settings, repository, observer, shown, manager, dispatcher: None, log };
         world.dispatcher = world.dispatcher_of_settings();
         world.keep_settings();
         world
@@ -78,7 +82,7 @@ impl ServeWorld {
 
     /// Keeps the settings and the runbook in the repository where they changed. That they cannot be is no reason not to make backups.
     fn keep_settings(&mut self) {
-        if let Err(failure) = site::keep_documents(&self.settings, &self.observer.repository) {
+        if let Err(failure) = site::keep_documents(&self.settings, &self.repository) {
             self.log.failure(&failure);
         }
     }
@@ -101,7 +105,7 @@ impl ServeWorld {
     fn note(&mut self, parameters: BTreeMap<String, String>) {
         let what =
             RunStart { operation: Operation::Schedule, actor: actor::current(), source: None, parameters };
-        if let Err(failure) = recording::note(&self.settings, &self.observer.repository, what) {
+        if let Err(failure) = recording::note(&self.settings, &self.repository, what) {
             self.log.failure(&failure);
         }
     }
@@ -117,7 +121,8 @@ impl ServeWorld {
         let plan = super::plan(flags, environment, &service)?;
         // Also that nobody could be alerted is a reason to keep the old settings.
         settings.alerts()?;
-        (self.settings, self.observer) = (settings, observer);
+        self.repository = observer.repository().clone();
+        (self.settings, self.observer) = (Arc::new(settings), observer);
         // The old one stores its book before the new one reads it.
         self.dispatcher = None;
         self.dispatcher = self.dispatcher_of_settings();
@@ -125,21 +130,71 @@ impl ServeWorld {
         Ok(plan)
     }
 
-    /// The backups that there are, the newest first; none when they cannot be listed.
-    fn listed(&self) -> Vec<Listed> {
-        self.observer.repository.backups().unwrap_or_default()
+    /// When the newest backups of all these sources and kinds began, wherever they were taken. Manifests are read from the newest on,
+    /// until nothing is missing or what is left began before `since`.
+    fn backed_up<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = (Option<&'a str>, Kind)>,
+        since: Timestamp,
+    ) -> BTreeMap<(Option<&'a str>, Kind), Timestamp> {
+        let mut missing: Vec<_> = wanted.into_iter().collect();
+        let mut found = BTreeMap::new();
+        for id in self.repository.ids().unwrap_or_default() {
+            if missing.is_empty() || id.started_at() < since {
+                break;
+            }
+            let Ok(manifest) = self.repository.manifest(&id) else { continue };
+            let is_of = |(source, kind): &(Option<&str>, Kind)| {
+                *kind == manifest.kind && source.is_none_or(|source| source == manifest.source)
+            };
+            found.extend(missing.iter().filter(|of| is_of(of)).map(|of| (*of, manifest.started_at)));
+            missing.retain(|of| !is_of(of));
+        }
+        found
     }
 
-    /// The backup whose proof is the oldest, of those that did not fail.
+    /// Whether somebody else, on another host, may have made the backup meanwhile.
+    fn is_served_elsewhere(&self, start: &Start) -> bool {
+        // The id of a backup knows whole seconds.
+        let since = start.planned_at.checked_sub(SignedDuration::from_secs(1)).unwrap_or(start.planned_at);
+        let backed_up = self.backed_up(made(&start.task), since);
+        backed_up.values().any(|began| *began >= start.planned_at)
+    }
+
+    /// The backup whose proof is the oldest, of those that did not fail, as far as was seen when everything was looked at last.
     fn longest_unverified(&self, source: Option<&str>) -> Result<Option<String>, repository::Error> {
-        let candidates = self.observer.repository.backups()?.into_iter().filter_map(|listed| match listed {
-            Listed::Backup(summary) if source.is_none_or(|source| source == summary.source) => Some(summary),
+        let candidates: Vec<_> = match self.shown.observation() {
+            Some(seen) => {
+                let states =
+                    seen.backups.iter().filter(|state| source.is_none_or(|source| source == state.source));
+                let proof = |backup: &BackupFacts| backup.proof.map(|proof| (proof.at, proof.outcome));
+                states
+                    .flat_map(|state| &state.backups)
+                    .map(|backup| (proof(backup), backup.id.clone()))
+                    .collect()
+            }
+            None => self.listed(source)?,
+        };
+        let is_sound = |proof: &Option<(Timestamp, Outcome)>| {
+            proof.is_none_or(|(_, outcome)| outcome != Outcome::Failed)
+        };
+        let sound = candidates.into_iter().filter(|(proof, _)| is_sound(proof));
+        let oldest = sound.min_by_key(|(proof, _)| proof.map(|(at, _)| at));
+        Ok(oldest.map(|(_, id)| id.to_string()))
+    }
+
+    /// The backups of a source or all, each with its proof.
+    fn listed(
+        &self,
+        source: Option<&str>,
+    ) -> Result<Vec<(Option<(Timestamp, Outcome)>, BackupId)>, repository::Error> {
+        let listed = self.repository.backups()?.into_iter().filter_map(|listed| match listed {
+            Listed::Backup(summary) if source.is_none_or(|source| source == summary.source) => {
+                Some((summary.proof.map(|proof| (proof.at, proof.outcome)), summary.id))
+            }
             _ => None,
         });
-        let sound = candidates
-            .filter(|summary| summary.proof.as_ref().is_none_or(|proof| proof.outcome != Outcome::Failed));
-        let oldest = sound.min_by_key(|summary| summary.proof.as_ref().map(|proof| proof.at));
-        Ok(oldest.map(|summary| summary.id.to_string()))
+        Ok(listed.collect())
     }
 }
 
@@ -153,16 +208,12 @@ fn journalled(runs: &[HistoryRun], task: &Task) -> Option<Timestamp> {
     served.start.parameters.get("planned_at")?.parse().ok()
 }
 
-/// When the newest backup began, wherever it was taken.
-fn backed_up(listed: &[Listed], source: Option<&str>, kind: Kind) -> Option<Timestamp> {
-    listed.iter().find_map(|listed| match listed {
-        Listed::Backup(summary)
-            if summary.kind == kind && source.is_none_or(|source| source == summary.source) =>
-        {
-            Some(summary.started_at)
-        }
-        _ => None,
-    })
+/// What backups a task makes.
+fn made(task: &Task) -> Option<(Option<&str>, Kind)> {
+    match &task.action {
+        Action::Backup { source, kind } => Some((source.as_deref(), *kind)),
+        Action::Verify { .. } | Action::Drill { .. } | Action::Prune => None,
+    }
 }
 
 /// Whether doing the same again at once would not help.
@@ -194,20 +245,17 @@ impl World for ServeWorld {
                 let event = pair("event", "missed".to_owned());
                 self.note([event, pair("schedule", task), pair("moments", moments.to_string())].into());
             }
-            DaemonEvent::Ended { .. } => self.observer.forget(),
+            DaemonEvent::Rekeyed => self.note([pair("event", "the key was rotated".to_owned())].into()),
             _ => {}
         }
     }
 
     fn served(&mut self, tasks: &[Task]) -> BTreeMap<String, Timestamp> {
-        let history = history(&self.observer.journal, Some(&self.observer.repository), false);
+        let history = history(&recording::directory(&self.settings), Some(&self.repository), false);
         let runs = history.map(|history| history.runs).unwrap_or_default();
-        let listed = self.listed();
+        let elsewhere = self.backed_up(tasks.iter().filter_map(made), Timestamp::MIN);
         let served = |task: &Task| {
-            let elsewhere = match &task.action {
-                Action::Backup { source, kind } => backed_up(&listed, source.as_deref(), *kind),
-                Action::Verify { .. } | Action::Drill { .. } | Action::Prune => None,
-            };
+            let elsewhere = made(task).and_then(|of| elsewhere.get(&of).copied());
             Some((task.name.clone(), journalled(&runs, task).max(elsewhere)?))
         };
         tasks.iter().filter_map(served).collect()
@@ -217,19 +265,17 @@ impl World for ServeWorld {
         let mut arguments: Vec<String> = Vec::new();
         match &start.task.action {
             // Somebody else, on another host, may have served that moment meanwhile.
-            Action::Backup { source, kind }
-                if backed_up(&self.listed(), source.as_deref(), *kind)
-                    .is_some_and(|began| began >= start.planned_at) =>
-            {
-                return Ok(None);
-            }
+            Action::Backup { .. } if self.is_served_elsewhere(start) => return Ok(None),
             Action::Backup { source, kind } => {
                 arguments.extend(["backup".to_owned(), "--kind".to_owned(), kind.to_string()]);
                 arguments.extend(source.iter().flat_map(|source| ["--source".to_owned(), source.clone()]));
             }
             Action::Verify { source } => {
-                let oldest = self.longest_unverified(source.as_deref()).map_err(|error| error.to_string())?;
-                let Some(id) = oldest else { return Ok(None) };
+                let Some(id) =
+                    self.longest_unverified(source.as_deref()).map_err(|error| error.to_string())?
+                else {
+                    return Ok(None);
+                };
                 arguments.extend(["verify".to_owned(), id]);
             }
             Action::Drill { source, scenario } => {
@@ -252,34 +298,30 @@ impl World for ServeWorld {
         self.read_again().map_err(|failure| failure.message)
     }
 
-    fn observe(&mut self, look: &Look<'_>) -> Observation {
-        let context = Context {
-            clock: &Timestamp::now,
-            random: &random,
-            observer: &Unobserved,
-            lease: None,
-            tool_path: None,
-            sandbox_parent: self.settings.sandbox_directory.clone(),
-        };
-        let mut observation = self.observer.observe(look, &context);
-        // Opened anew, as a run would: permissions that were loosened, a disk that is not mounted, a key that went away.
-        if let Err(failure) = opening::repository(&self.settings) {
-            observation.troubles.push(Trouble {
-                code: failure.code.as_str().to_owned(),
-                object: "repository".to_owned(),
-                hint: failure.hint().to_owned(),
-                message: failure.message,
-            });
-        }
-        observation
+    fn watch(&mut self) -> Box<dyn Watch> {
+        let (settings, observer) = (Arc::clone(&self.settings), self.observer.clone());
+        Box::new(Watcher { settings, observer, shown: self.shown.clone() })
     }
 
-    fn seen(&mut self, observation: Observation) {
-        for trouble in &observation.troubles {
-            self.log.trouble(trouble);
+    fn seen(&mut self, Sight { observation, reopened }: Sight) {
+        if let Some(repository) = reopened {
+            self.observer.look_at(repository.clone());
+            self.repository = repository;
         }
+        self.log.troubles(&observation.troubles);
         self.alert(&observation);
-        self.shown.seen(observation);
+        self.shown.seen(Arc::new(observation));
+    }
+
+    fn blind(&mut self, trouble: Trouble) {
+        let last = self.shown.observation().map(|last| Observation::clone(&last));
+        let mut observation = last.unwrap_or_else(|| Observation::nothing(Timestamp::now()));
+        observation.troubles.retain(|other| other.code != trouble.code);
+        observation.troubles.push(trouble);
+        self.log.troubles(&observation.troubles);
+        // Judged by the time now: what is old has become older.
+        self.alert(&Observation { at: Timestamp::now(), ..observation.clone() });
+        self.shown.seen(Arc::new(observation));
     }
 
     fn turned(&mut self) {

@@ -1,10 +1,12 @@
 //! `wal receive`: WAL from a server into the archive, until somebody says stop.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use model::Lsn;
-use operations::ReceiveRequest;
 use operations::postgres::SlotName;
+use operations::{ReceiveReport, ReceiveRequest};
+use repository::Repository;
 use serde::Serialize;
 
 use crate::args::{BackupArgs, WalReceiveArgs};
@@ -12,8 +14,10 @@ use crate::catalogue::{Code, needs_person};
 use crate::connection;
 use crate::failure::{Failure, sentence};
 use crate::opening;
+use crate::progress::Reporter;
 use crate::screen::{Answer, Notice};
 use crate::session::Session;
+use crate::settings::Settings;
 use crate::surroundings::Surroundings;
 use crate::wording;
 
@@ -21,6 +25,8 @@ use crate::wording;
 const DEFAULT_SOURCE: &str = "cluster";
 /// What the name of a slot begins with, before that of the source.
 const SLOT_PREFIX: &str = "chronavault_";
+/// How often is looked whether keys were rotated.
+const KEY_INTERVAL: Duration = Duration::from_mins(1);
 /// Bytes of the longest name of a slot.
 const SLOT_LIMIT: usize = 63;
 
@@ -58,10 +64,10 @@ pub(in crate::commands) fn run(args: &WalReceiveArgs, session: Session) -> Resul
     let repository = opening::repository(&settings)?;
     let surroundings = Surroundings::new(screen, &settings)?;
     surroundings.reporter.expect_wal();
-    let received = operations::receive_wal(&repository, &request, &surroundings.context());
+    let received = receive(repository, &request, &settings, &surroundings);
     surroundings.reporter.finish();
     // It ends because somebody asked it to; an error is one all the same.
-    let report = received.map_err(Failure::from)?;
+    let report = received?;
     noted.note(|facts| facts.plain_bytes = Some(report.received_bytes));
     let warnings = surroundings.reporter.take_warnings();
     let body = Body {
@@ -82,6 +88,55 @@ pub(in crate::commands) fn run(args: &WalReceiveArgs, session: Session) -> Resul
         None => "nothing was received".to_owned(),
     };
     Ok(Answer::new(text, &body)?.needing_person(warnings.iter().any(needs_person)))
+}
+
+/// Receives until somebody asks to stop: with the key of `repository`, and from when keys were rotated on with the one that takes its
+/// place.
+fn receive(
+    mut repository: Repository,
+    request: &ReceiveRequest,
+    settings: &Settings,
+    surroundings: &Surroundings,
+) -> Result<ReceiveReport, Failure> {
+    let mut all = ReceiveReport::default();
+    loop {
+        let (ends_with_this, ended) = bounded::<()>(0);
+        let (used, reporter) = (repository.clone(), &surroundings.reporter);
+        let (received, renewed) = std::thread::scope(|scope| {
+            let watch = scope.spawn(move || rotated(&used, settings, &ended, reporter));
+            let received = operations::receive_wal(&repository, request, &surroundings.context());
+            drop(ends_with_this);
+            (received, watch.join().ok().flatten())
+        });
+        let report = received?;
+        all.received_bytes += report.received_bytes;
+        all.segments += report.segments;
+        all.pieces += report.pieces;
+        all.interruptions += report.interruptions;
+        all.archived_to = report.archived_to.or(all.archived_to);
+        match renewed {
+            Some(renewed) if surroundings.reporter.take_renewed() => repository = renewed,
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// Waits until keys were rotated, and returns the repository as the new key opens it; nothing when `ended` says that nobody needs it
+/// any more. While no key at hand opens it, what is `used` goes on: the epoch before is still one that everybody reads.
+fn rotated(
+    used: &Repository,
+    settings: &Settings,
+    ended: &Receiver<()>,
+    reporter: &Reporter,
+) -> Option<Repository> {
+    while ended.recv_timeout(KEY_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let opened = opening::anew(settings).ok().filter(|opened| !opened.is_as(used));
+        if opened.is_some() {
+            reporter.renew();
+            return opened;
+        }
+    }
+    None
 }
 
 /// The slot of a source: its name with what a slot cannot be called by replaced.

@@ -24,7 +24,7 @@ pub(super) const SIZE: SegmentSize = match SegmentSize::new(1 << 20) {
 };
 
 /// Noon of a day.
-pub(super) fn noon(day: u32) -> Timestamp {
+pub(crate) fn noon(day: u32) -> Timestamp {
     ledger::now() + SignedDuration::from_hours(24 * i64::from(day))
 }
 
@@ -79,7 +79,7 @@ pub(super) fn try_logical(
     writer.commit(facts(id, ledger::facts(vec![ledger::record(repository, &rows)])))
 }
 
-pub(super) fn logical(repository: &Repository, day: u32) -> Committed {
+pub(crate) fn logical(repository: &Repository, day: u32) -> Committed {
     try_logical(repository, &id(day, 1), "books", day).unwrap()
 }
 
@@ -92,7 +92,7 @@ pub(super) fn killed(memory: &MemoryStore, id: &BackupId, day: u32) {
 }
 
 /// A physical backup of a day, on a timeline, from the middle of one segment to the middle of the next.
-pub(super) fn physical(repository: &Repository, day: u32, on: TimelineId, segment: u64) -> Committed {
+pub(crate) fn physical(repository: &Repository, day: u32, on: TimelineId, segment: u64) -> Committed {
     let (id, bytes) = (id(day, 2), u64::from(SIZE.bytes()));
     let writer = repository.begin(id.clone(), "books", Kind::Physical, small()).unwrap();
     let cluster = writer.cluster().unwrap();
@@ -128,7 +128,7 @@ pub(super) fn physical(repository: &Repository, day: u32, on: TimelineId, segmen
 }
 
 /// Records a verification of a backup at the time of that.
-pub(super) fn verified(repository: &Repository, committed: &Committed, outcome: Outcome) {
+pub(crate) fn verified(repository: &Repository, committed: &Committed, outcome: Outcome) {
     let mut proof = proof_of(committed);
     proof.at = committed.manifest.finished_at;
     proof.outcome = outcome;

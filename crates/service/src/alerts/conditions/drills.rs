@@ -19,7 +19,7 @@ fn series(observation: &Observation) -> Series<'_> {
         let facts = end.recovery.filter(|_| run.operation == Operation::Drill && end.is_success())?;
         Some((end.at, facts))
     };
-    for run in &observation.runs {
+    for run in observation.runs.iter() {
         if let (Some(source), Some((at, facts))) = (run.source.as_deref(), recovered(run)) {
             series.entry((source, facts.scenario)).or_default().push((at, facts));
         }

@@ -12,7 +12,7 @@ use crate::observation::{Observation, RunRecord};
 /// Prunes, verifications and drills whose last run failed.
 pub(super) fn failed(observation: &Observation, _policy: &AlertPolicy) -> Vec<Finding> {
     let mut last: BTreeMap<(Operation, Option<&str>), &RunRecord> = BTreeMap::new();
-    for run in &observation.runs {
+    for run in observation.runs.iter() {
         let is_watched = matches!(run.operation, Operation::Prune | Operation::Verify | Operation::Drill);
         let is_over = run.end.as_ref().is_some_and(|end| end.outcome != RunOutcome::Cancelled);
         if is_watched && is_over {

@@ -25,7 +25,7 @@ fn observation(percent: u64) -> Observation {
     Observation {
         at: now(),
         backups: vec![],
-        runs: vec![],
+        runs: [].into(),
         storage: Some(storage),
         keys: vec![],
         journal: None,

@@ -21,16 +21,7 @@ fn ago(hours: i64) -> Timestamp {
 }
 
 fn nothing() -> Observation {
-    Observation {
-        at: now(),
-        backups: vec![],
-        runs: vec![],
-        storage: None,
-        keys: vec![],
-        journal: None,
-        wal: vec![],
-        troubles: vec![],
-    }
+    Observation::nothing(now())
 }
 
 fn id(hours: i64) -> BackupId {
@@ -100,7 +91,7 @@ fn words(observation: &Observation) -> Vec<String> {
 }
 
 fn with_runs(runs: Vec<RunRecord>) -> Observation {
-    Observation { runs, ..nothing() }
+    Observation { runs: runs.into(), ..nothing() }
 }
 
 #[test]
@@ -196,7 +187,7 @@ fn a_failed_verification_of_the_journal_is_not_a_failed_backup() {
 
 #[test]
 fn the_newest_proven_backup_must_be_within_the_rpo() {
-    let of = |backups, runs| Observation { backups: vec![state(24, backups)], runs, ..nothing() };
+    let of = |backups, runs: Vec<_>| Observation { backups: vec![state(24, backups)], ..with_runs(runs) };
     let proven = |hours| backup(hours, Some(Outcome::Proven));
     assert_eq!(words(&of(vec![proven(24)], vec![])), [""; 0]);
     let late = of(vec![backup(1, None), proven(25)], vec![]);
@@ -480,7 +471,7 @@ fn what_could_not_be_looked_at_is_not_over() {
     let full = Observation {
         storage: Some(storage(90 * GB, Some(10 * GB))),
         backups: vec![state(24, vec![])],
-        runs: vec![failure(1)],
+        runs: [failure(1)].into(),
         wal: vec![WalState { gaps: vec!["gap".into()], ..wal() }],
         ..nothing()
     };

@@ -80,9 +80,9 @@ impl ServeWorld {
         }
     }
 
-    /// Keeps the settings in the repository where they changed. That they cannot be is no reason not to make backups.
+    /// Keeps the settings and the runbook in the repository where they changed. That they cannot be is no reason not to make backups.
     fn keep_settings(&mut self) {
-        if let Err(failure) = site::keep_configuration(&self.settings, &self.repository) {
+        if let Err(failure) = site::keep_documents(&self.settings, &self.repository) {
             self.log.failure(&failure);
         }
     }

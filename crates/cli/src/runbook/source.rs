@@ -182,28 +182,28 @@ impl SourceBook {
         };
         let into = format!("{}_tables", self.database);
         let to = other_database(&self.url, &into);
-        format!(
-            "\n### Some tables\n\nPut the names of the tables in the place of `schema.table`. Without --mode, rows are compared with the backup and nothing \
-             is changed.\n\n"
-        ) + &block(&[
-            call(&[]),
-            "# bring back rows that are missing; or beside the live tables, in a schema of their own"
-                .to_owned(),
-            call(&["--mode", "insert-missing"]),
-            call(&["--mode", "side-schema"]),
-            "# or only the table, into a database of its own".to_owned(),
-            shell.call(&[
-                "restore",
-                "latest",
-                "--source",
-                &self.name,
-                "--to",
-                &to,
-                "--create",
-                "--table",
-                "schema.table",
-            ]),
-        ])
+        let what = "\n### Some tables\n\nPut the names of the tables in the place of `schema.table`. Without --mode, rows are \
+                    compared with the backup and nothing is changed.\n\n";
+        what.to_owned()
+            + &block(&[
+                call(&[]),
+                "# bring back rows that are missing; or beside the live tables, in a schema of their own"
+                    .to_owned(),
+                call(&["--mode", "insert-missing"]),
+                call(&["--mode", "side-schema"]),
+                "# or only the table, into a database of its own".to_owned(),
+                shell.call(&[
+                    "restore",
+                    "latest",
+                    "--source",
+                    &self.name,
+                    "--to",
+                    &to,
+                    "--create",
+                    "--table",
+                    "schema.table",
+                ]),
+            ])
     }
 
     fn cluster(&self, shell: &Shell) -> String {

@@ -165,6 +165,9 @@ pub(crate) enum Command {
     /// Rehearse a recovery in a sandbox, timed against RTO and RPO.
     #[command(after_help = examples::DRILL)]
     Drill(DrillArgs),
+    /// Write the recovery document of this site, with its own names and commands; it is kept in the repository, too.
+    #[command(after_help = examples::RUNBOOK)]
+    Runbook(RunbookArgs),
     /// Run as a service: what is scheduled, the receiving of WAL, and watching over it.
     #[command(after_help = examples::SERVE)]
     Serve,
@@ -408,6 +411,17 @@ pub(crate) struct HoldArgs {
     /// Release the backup.
     #[arg(long, requires = "backup")]
     pub(crate) release: bool,
+}
+
+/// `runbook`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunbookArgs {
+    /// Write to FILE (readable by its owner only) instead of standard output. A runbook that is there is replaced.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Only what is about this source; it is not kept in the repository then.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
 }
 
 /// `config`.

@@ -24,6 +24,7 @@ mod prune;
 mod recover;
 mod restore;
 mod restore_cluster;
+mod runbook;
 mod serve;
 mod show;
 mod verify;
@@ -54,6 +55,7 @@ pub(crate) fn run(command: Command, session: Session) -> Result<Answer, Failure>
         Command::Alert(command) => alert::run(&command, session),
         Command::Recover(command) => recover::run(&command, session),
         Command::Drill(args) => drill::run(&args, session),
+        Command::Runbook(args) => runbook::run(&args, session),
         Command::Serve => serve::run(session),
         Command::Config(command) => config::run(command, session),
         Command::Doctor(args) => doctor::run(&args, session),

@@ -19,6 +19,7 @@ mod process;
 mod progress;
 mod recording;
 mod recovery;
+mod runbook;
 mod screen;
 mod secret;
 mod session;

@@ -27,7 +27,7 @@ pub(crate) use file::SettingsFile;
 pub(crate) use recovery::RecoverySettings;
 pub(crate) use redacted::of_connection as connection_without_password;
 pub(crate) use service::ServiceSettings;
-pub(crate) use shown::Shown;
+pub(crate) use shown::{Shown, cadence};
 
 use crate::args::{BackupArgs, GlobalArgs, MaxSizePolicy};
 use crate::catalogue::Code;

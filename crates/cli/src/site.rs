@@ -11,12 +11,15 @@ use repository::{Error, Repository, SiteDocument, SiteDocumentKey, SiteDocumentK
 use crate::actor;
 use crate::connection;
 use crate::failure::Failure;
+use crate::runbook::Runbook;
 use crate::settings::{Settings, connection_without_password};
 use crate::surroundings::random;
 use crate::wording;
 
 /// Manifests that are looked at for the version of a server: enough for every source of a usual site.
 const MANIFESTS: usize = 50;
+/// What a runbook says of the settings that it was written from.
+const CONFIGURATION: &str = "configuration";
 /// The variables that settings come from.
 const VARIABLES: [&str; 12] = [
     "DATABASE_URL",
@@ -40,29 +43,89 @@ pub(crate) fn keep_configuration(
 ) -> Result<(SiteDocumentKey, bool), Failure> {
     let facts = facts(settings, repository)?;
     let text = settings.file.shown.clone();
-    keep(settings, repository, SiteDocumentKind::Configuration, facts, text)
+    let document = document(settings, SiteDocumentKind::Configuration, Timestamp::now(), facts, text);
+    Ok(repository.update_site_document(&document, bits())?)
 }
 
-/// Keeps a document of this site.
-pub(crate) fn keep(
+/// A runbook that is in the repository.
+pub(crate) struct KeptRunbook {
+    /// Where.
+    pub(crate) key: SiteDocumentKey,
+    /// The document.
+    pub(crate) text: String,
+    /// When it was written.
+    pub(crate) written_at: Timestamp,
+    /// Whether it was put there just now.
+    pub(crate) is_new: bool,
+}
+
+/// Keeps a runbook that goes with the settings at `configuration`, unless the newest one says the same.
+pub(crate) fn keep_runbook(
     settings: &Settings,
     repository: &Repository,
+    runbook: &Runbook,
+    configuration: &SiteDocumentKey,
+) -> Result<KeptRunbook, Failure> {
+    if let Some((key, kept)) = newest_runbook(settings, repository)?
+        && goes_with(&kept, configuration)
+        && kept.text == runbook.text(kept.written_at)
+    {
+        let (text, written_at) = (kept.text, kept.written_at);
+        return Ok(KeptRunbook { key, text, written_at, is_new: false });
+    }
+    // To the second, as the document says it.
+    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+    let text = runbook.text(now);
+    let facts = BTreeMap::from([(CONFIGURATION.to_owned(), configuration.to_string())]);
+    let document = document(settings, SiteDocumentKind::Runbook, now, facts, text.clone());
+    let key = repository.put_site_document(&document, bits())?;
+    Ok(KeptRunbook { key, text, written_at: now, is_new: true })
+}
+
+/// Keeps settings and runbook, the latter where the newest one goes with other settings.
+pub(crate) fn keep_documents(settings: &Settings, repository: &Repository) -> Result<(), Failure> {
+    let (configuration, _) = keep_configuration(settings, repository)?;
+    let newest = newest_runbook(settings, repository)?;
+    if newest.is_none_or(|(_, kept)| !goes_with(&kept, &configuration)) {
+        let runbook = Runbook::gather(settings, repository, None)?;
+        keep_runbook(settings, repository, &runbook, &configuration)?;
+    }
+    Ok(())
+}
+
+fn newest_runbook(
+    settings: &Settings,
+    repository: &Repository,
+) -> Result<Option<(SiteDocumentKey, SiteDocument)>, Failure> {
+    let site = repository::site_id(&host(), path(settings).as_deref());
+    let newest = repository.newest_site_document(SiteDocumentKind::Runbook, Some(site))?;
+    Ok(newest.found.filter(|_| newest.passed_over.is_empty()))
+}
+
+fn goes_with(runbook: &SiteDocument, configuration: &SiteDocumentKey) -> bool {
+    runbook.facts.get(CONFIGURATION) == Some(&configuration.to_string())
+}
+
+fn document(
+    settings: &Settings,
     kind: SiteDocumentKind,
+    at: Timestamp,
     facts: BTreeMap<String, String>,
     text: String,
-) -> Result<(SiteDocumentKey, bool), Failure> {
-    let (host, path) = (host(), settings.file.path.as_deref().map(absolute));
-    let document = SiteDocument::new(
-        kind,
-        Timestamp::now(),
-        (&host, path.as_deref()),
-        env!("CARGO_PKG_VERSION"),
-        facts,
-        text,
-    );
+) -> SiteDocument {
+    let (host, path) = (host(), path(settings));
+    SiteDocument::new(kind, at, (&host, path.as_deref()), env!("CARGO_PKG_VERSION"), facts, text)
+}
+
+/// The settings file, as every working directory finds it.
+fn path(settings: &Settings) -> Option<String> {
+    settings.file.path.as_deref().map(absolute)
+}
+
+fn bits() -> [u8; 3] {
     let mut bits = [0; 3];
     random(&mut bits);
-    Ok(repository.update_site_document(&document, bits)?)
+    bits
 }
 
 /// The name of this host.

@@ -61,6 +61,6 @@ pub use manifest::{
     PackRecord, PhysicalRecord, ProblemRecord, Proof, REGIONS, StreamKind, StreamRecord, TablespaceRecord,
 };
 pub use object_key::{ObjectKey, journal_file_name, parse_journal_file_name};
-pub use site_document::{SITE_DOCUMENT_VERSION, SiteDocument, SiteDocumentKind, site_id};
+pub use site_document::{SITE_DOCUMENT_VERSION, SiteDocument, SiteDocumentKind, site_id, text_hash};
 pub use slot::{SLOT_BYTES, SlotHeader, SlotRandom, open_slot, parse_slot, seal_slot};
 pub use wal::{EncodedChunk, WAL_TEXT_BYTES_MAX, WAL_VERSION, WalBuilder, WalHead, WalOpener};

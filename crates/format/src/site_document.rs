@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{open_single, seal_single};
-use crate::{ContainerKind, Finished, FormatError, Keyring, ObjectKey, RecordType, SiteId};
+use crate::{ContainerKind, Finished, FormatError, Keyring, ObjectKey, RecordType, Sha256, SiteId};
 
 /// The version of documents that this program writes.
 pub const SITE_DOCUMENT_VERSION: u32 = 1;
@@ -152,6 +152,13 @@ struct Sealed {
     name: String,
     #[serde(flatten)]
     document: SiteDocument,
+}
+
+/// The SHA-256 of the text of a document.
+pub fn text_hash(text: &str) -> Sha256 {
+    let mut hash = Sha256([0; Sha256::BYTES]);
+    hash.0.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    hash
 }
 
 /// The id of the site that is this host with the settings file at this path.

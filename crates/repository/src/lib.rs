@@ -37,7 +37,7 @@ pub use format::{
     MANIFEST_VERSION, Manifest, PackId, PackRecord, ParseKeyError, PhysicalRecord, Place, ProblemRecord,
     Proof, RepositoryId, RowCutter, Sha256, SiteDocument, SiteDocumentKind, SiteId, SlotId, StreamKind,
     StreamRecord, TablespaceRecord, WAL_TEXT_BYTES_MAX, journal_file_name, line_hash,
-    parse_journal_file_name, site_id,
+    parse_journal_file_name, site_id, text_hash,
 };
 pub use holds::{Holds, PlacedHold};
 pub use intents::INTENT_ABANDONED_AFTER;

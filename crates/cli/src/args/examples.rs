@@ -159,6 +159,15 @@ Examples:
 The scenario is rehearsed with a throwaway server: nothing that is in use is touched. What it took is compared with recovery.rto_hours and \
 recovery.rpo_hours, and kept: `chronavault recover list` shows all of them, the report has each step, hashes and who asked.";
 
+pub(super) const RUNBOOK: &str = "\
+Examples:
+  chronavault runbook > runbook.md
+  chronavault runbook --output /media/usb/runbook.md
+  chronavault runbook --source books --json
+
+It names whom to call, where everything is, the commands for each scenario and source, the newest backups and the last drill, and what to \
+do without this program. It holds no password and no key. Keep one on paper, away from this host.";
+
 pub(super) const EXPORT: &str = "\
 Examples:
   chronavault export latest | psql -v ON_ERROR_STOP=1 -d scratch

@@ -62,6 +62,7 @@ impl Asked {
             | Command::Journal(_)
             | Command::Alert(_)
             | Command::Drill(_)
+            | Command::Runbook(_)
             | Command::Serve
             | Command::Config(_)
             | Command::Doctor(_)

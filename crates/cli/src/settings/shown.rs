@@ -282,7 +282,8 @@ impl Settings {
     }
 }
 
-fn cadence(cadence: &model::Cadence) -> String {
+/// How often something runs, in words.
+pub(crate) fn cadence(cadence: &model::Cadence) -> String {
     match cadence {
         model::Cadence::Every(interval) => format!("every {} hours", interval.as_hours()),
         model::Cadence::Cron(expression, zone) => {

@@ -14,6 +14,7 @@ mod preflight;
 mod prune;
 mod recover_tables;
 mod round_trip;
+mod runbook;
 mod serve;
 mod serve_keys;
 mod server;

@@ -155,6 +155,42 @@ fn what_is_due_runs_and_is_in_the_journal() {
     assert_eq!(place.run(&["list", "--json"]).succeeds().json()["backups"].as_array().unwrap().len(), 1);
 }
 
+#[test]
+fn settings_and_runbook_are_kept_at_the_start_and_after_a_change() {
+    let (cluster, place) = scene();
+    let kept = |kind: &str| {
+        let sites = fs::read_dir(place.path("backups/isolated/site")).into_iter().flatten();
+        let files = sites.flat_map(|site| fs::read_dir(site.unwrap().path()).unwrap());
+        files.filter(|file| file.as_ref().unwrap().file_name().to_str().unwrap().ends_with(kind)).count()
+    };
+    let write = |more: &str| {
+        let url = cluster.url("postgres");
+        let text = format!("[service]\nlisten = \"off\"\n{more}\n[sources.books]\nurl = {url:?}\n");
+        fs::write(place.path("chronavault.toml"), text).unwrap();
+    };
+    let both = || (kept("configuration"), kept("runbook"));
+    // Verifications, removals, and no backup: nothing but the daemon itself keeps anything.
+    let schedules =
+        "[[schedules]]\ntask = \"backup\"\nsource = \"books\"\ncron = \"0 0 29 2 *\"\ncatch_up = false\n";
+    write(schedules);
+    let daemon = Daemon::start(&place);
+    daemon.wait_for("ready");
+    assert_eq!(both(), (1, 1));
+    daemon.signal("-HUP");
+    daemon.wait_for("reloaded");
+    assert_eq!(both(), (1, 1), "nothing changed");
+    write(&format!("{schedules}[recovery]\ncontacts = [\"Ada\"]\n"));
+    daemon.signal("-HUP");
+    daemon.wait_for("reloaded");
+    assert_eq!(both(), (2, 2));
+    fs::write(place.path("chronavault.toml"), "[service").unwrap();
+    daemon.signal("-HUP");
+    daemon.wait_for("not_reloaded");
+    assert_eq!(both(), (2, 2));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ends(), Some(0));
+}
+
 /// What the daemon answers on its socket.
 pub(crate) fn get(socket: &std::path::Path, path: &str) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "init",
     "backup",
     "list",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 23] = [
     "alert",
     "recover",
     "drill",
+    "runbook",
     "serve",
     "config",
     "doctor",

@@ -112,7 +112,7 @@ fn the_runbook_of_a_site_is_written_and_kept() {
 fn what_the_runbook_says_can_be_done() {
     let (_cluster, place) = scene();
     place.run(&["backup", "--no-verify"]).succeeds();
-    let text = place.run(&["runbook"]).succeeds().out;
+    let text = place.run(&["runbook"]).succeeds().out.clone();
     let calls: Vec<_> = text.lines().filter(|line| line.starts_with("chronavault ")).collect();
     let rehearsed: Vec<_> = calls
         .iter()

@@ -9,7 +9,7 @@ mod notices;
 pub(crate) use classify::journal_failure;
 pub(crate) use notices::{
     foreign_proof, hook_failed, is_note, journal_damaged, journal_finding, journal_not_copied,
-    missed_objectives, needs_person, password_on_command_line, problem_hint, site_not_kept,
+    missed_objectives, needs_person, no_configuration, password_on_command_line, problem_hint, site_not_kept,
 };
 
 use crate::failure::Exit;

@@ -196,7 +196,8 @@ fn contacts(contacts: &[String]) -> String {
     if contacts.is_empty() {
         return "Nobody is named: set `recovery.contacts` in the settings.\n".to_owned();
     }
-    contacts.iter().map(|contact| format!("- {contact}\n")).collect()
+    let lines: Vec<_> = contacts.iter().map(|contact| format!("- {contact}\n")).collect();
+    lines.concat()
 }
 
 fn yes(is: bool) -> &'static str {

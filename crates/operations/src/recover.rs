@@ -15,6 +15,7 @@ mod place;
 mod record;
 mod report;
 mod run;
+mod table_drill;
 
 use std::io;
 use std::path::PathBuf;

@@ -124,6 +124,16 @@ pub(crate) fn foreign_proof(proof: &Proof) -> Notice {
     }
 }
 
+/// A lost host could not get its settings back.
+pub(crate) fn no_configuration() -> Notice {
+    Notice {
+        code: "recovery.no_configuration".to_owned(),
+        message: "the repository has no settings that a new host could begin with".to_owned(),
+        hint: "Keep them in chronavault.toml: `serve`, or the next backup, puts a copy into the repository."
+            .to_owned(),
+    }
+}
+
 /// What a recovery, rehearsed or not, took more of than it may.
 pub(crate) fn missed_objectives(record: &RecoveryRecord) -> Vec<Notice> {
     let shown = |ms: u64| wording::duration(Duration::from_millis(ms));

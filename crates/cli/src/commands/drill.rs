@@ -6,7 +6,7 @@ use operations::{
     ClusterDrill, Context, DatabaseChecks, DatabaseDrill, Error, PlanRequest, RecoveryDirectory,
     RecoveryRecord,
 };
-use repository::{Listed, Repository};
+use repository::{Listed, Repository, SiteDocumentKind};
 
 use super::backup_cluster::DEFAULT_SOURCE;
 use super::recover::{Body, answer, plan_words};
@@ -31,6 +31,11 @@ pub(super) fn run(args: &DrillArgs, session: Session) -> Result<Answer, Failure>
     let directory = RecoveryDirectory::new(settings.recovery_directory());
     let surroundings = Surroundings::new(screen, &settings)?;
     let drill = Drill::new(args, &settings, &repository, &source, database)?;
+    let mut notices = Vec::new();
+    if args.scenario == Scenario::LostHost {
+        let newest = repository.newest_site_document(SiteDocumentKind::Configuration, None)?;
+        notices.extend(newest.found.is_none().then(catalogue::no_configuration));
+    }
     let plan =
         PlanRequest { scenario: args.scenario, asked_by: actor::name(), objectives, directory: &directory };
     let context = surroundings.context();
@@ -48,7 +53,7 @@ pub(super) fn run(args: &DrillArgs, session: Session) -> Result<Answer, Failure>
     let failure = result.err().map(failed);
     surroundings.reporter.finish();
     let warnings = surroundings.reporter.take_warnings();
-    let notices = warnings.iter().filter(|it| catalogue::needs_person(it)).map(Notice::from).collect();
+    notices.extend(warnings.iter().filter(|it| catalogue::needs_person(it)).map(Notice::from));
     answer(&record, directory.place(&record.id, "md"), notices, failure)
 }
 
@@ -74,7 +79,16 @@ impl Drill {
         let newest = of_source.clone().map(|summary| summary.kind).next();
         let checks = DatabaseChecks { checks: settings.checks_of(source)?, despite: false };
         let (source, jobs) = (source.to_owned(), settings.jobs(args.jobs)?);
-        if args.kind.or(newest) == Some(Kind::Physical) {
+        // Tables are rehearsed from logical backups, where there are any.
+        let has_logical = of_source.clone().any(|summary| summary.kind == Kind::Logical);
+        let by_default =
+            if args.scenario == Scenario::Tables && has_logical { Some(Kind::Logical) } else { newest };
+        if args.kind.or(by_default) == Some(Kind::Physical) {
+            if args.scenario == Scenario::Tables {
+                let message =
+                    "the recovery of tables is rehearsed from logical backups, and the source has none";
+                return Err(Failure::new(Code::Usage, message));
+            }
             return Ok(Self::Cluster(ClusterDrill { source, jobs, database, checks }));
         }
         let at = match args.scenario {

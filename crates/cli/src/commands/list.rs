@@ -91,7 +91,9 @@ pub(super) fn run(args: &ListArgs, session: Session) -> Result<Answer, Failure> 
 fn table(mut rows: Vec<Vec<String>>) -> String {
     let is_held = rows.iter().any(|row| row.last().is_some_and(|held| !held.is_empty()));
     let shown = COLUMNS.len() - usize::from(!is_held);
-    rows.iter_mut().for_each(|row| row.truncate(shown));
+    for row in &mut rows {
+        row.truncate(shown);
+    }
     wording::table(&COLUMNS[..shown], rows)
 }
 

@@ -45,14 +45,12 @@ pub(super) fn run(args: &RunbookArgs, session: Session) -> Result<Answer, Failur
         Some(_) => None,
         None => keep(&settings, &repository, &runbook, screen, &mut notices),
     };
-    let (text, written_at, object, is_new) = match kept {
-        Some(KeptRunbook { key, text, written_at, is_new }) => {
-            (text, written_at, Some(key.to_string()), is_new)
-        }
-        None => {
-            let now = Timestamp::now();
-            (runbook.text(now), now, None, false)
-        }
+    let (text, written_at, object, is_new) = if let Some(kept) = kept {
+        let KeptRunbook { key, text, written_at, is_new } = kept;
+        (text, written_at, Some(key.to_string()), is_new)
+    } else {
+        let now = Timestamp::now();
+        (runbook.text(now), now, None, false)
     };
     let sha256 = repository::text_hash(&text).to_string();
     let said = match &args.output {

@@ -131,7 +131,7 @@ fn of_urls(line: &str) -> String {
         match url[..end].rsplit_once('@').and_then(|(userinfo, _)| userinfo.split_once(':')) {
             Some((user, _)) => {
                 let userinfo = url[..end].rfind('@').unwrap_or(end);
-                shown.push_str(&format!("{user}:{LEFT_OUT}{}", &url[userinfo..end]));
+                shown.extend([user, ":", LEFT_OUT, &url[userinfo..end]]);
             }
             None => shown.push_str(&url[..end]),
         }

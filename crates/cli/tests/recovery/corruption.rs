@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::application::Application;
+use crate::load::Load;
 use crate::scene::{Scene, steps};
 
 const ALL: [&str; 8] = [
@@ -31,7 +32,11 @@ fn a_damaged_database_is_replaced_and_can_be_put_back() {
     assert_eq!(scene.databases(), ["books"], "a plan changes nothing");
     scene.place.run(&["recover", "corruption"]).fails(2, "recover.unconfirmed", "nobody said yes");
 
+    let load = Load::start(scene.cluster.options("books"));
+    load.goes_on();
     let done = scene.place.run(&["recover", "corruption", "--yes", "--json"]).succeeds().json();
+    // The application writes into the restored database now.
+    load.goes_on();
     assert_eq!(steps(&done, "steps"), ALL);
     assert_eq!((&done["state"], &done["within_objectives"]), (&"done".into(), &true.into()), "{done}");
     assert!(done["rpo_ms"].as_u64().unwrap() > 0, "{done}");
@@ -51,6 +56,7 @@ fn a_damaged_database_is_replaced_and_can_be_put_back() {
         steps(&undone, "rollback"),
         ["stop-services done", "switch done", "start-services done", "health done"]
     );
+    load.goes_on();
     assert_eq!(scene.good_rows("books"), "0");
     let restored = undone["found"]["databases"]["restored"].as_str().unwrap();
     assert_eq!(scene.good_rows(restored), "5000", "the restored one is kept");

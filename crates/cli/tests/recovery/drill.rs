@@ -33,6 +33,19 @@ fn a_rehearsal_is_timed_kept_and_leaves_everything_alone() {
 }
 
 #[test]
+fn every_scenario_can_be_rehearsed() {
+    let scene = Scene::new("");
+    for scenario in ["point-in-time", "lost-host", "tables"] {
+        let done = scene.place.run(&["drill", "--scenario", scenario, "--json"]).succeeds().json();
+        assert_eq!((&done["scenario"], &done["state"]), (&scenario.into(), &"done".into()), "{done}");
+    }
+    let tables = scene.place.run(&["recover", "list", "--json"]).succeeds().json();
+    let rows = &tables["recoveries"][0]["found"]["rows"];
+    assert!(*rows == 2500 || *rows == 25, "half of a table: {tables}");
+    assert_eq!(scene.databases(), ["books"]);
+}
+
+#[test]
 fn what_takes_too_long_or_loses_too_much_needs_a_person() {
     let scene = Scene::new("rto_hours = 0\nrpo_hours = 0");
     let said = scene.place.run(&["drill", "--json"]);

@@ -11,6 +11,7 @@ mod corruption;
 mod demo;
 mod drill;
 mod interrupted;
+mod load;
 mod lost_host;
 mod point_in_time;
 mod scene;

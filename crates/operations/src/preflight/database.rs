@@ -72,15 +72,7 @@ impl Look<'_> {
             let message = "it is a standby, which takes no changes".to_owned();
             findings.error("server.standby", "server", message, "Restore into its primary, or promote it.");
         }
-        let (here, there) = (server.version / 10_000, self.backup.record.server_version / 10_000);
-        if here < there {
-            findings.warning(
-                "server.version",
-                "server",
-                format!("version {here} is older than {there}, of which the backup is, and may not know everything in it"),
-                format!("Restore into a server of version {there} or newer."),
-            );
-        }
+        version(findings, server.version / 10_000, self.backup.record.server_version / 10_000);
         let needed = i64::try_from(jobs).unwrap_or(i64::MAX).saturating_add(OTHER_CONNECTIONS);
         if server.free_connections < needed {
             findings.error(
@@ -445,6 +437,18 @@ impl Look<'_> {
     }
 }
 
+/// Compares the major versions of the target and of the server that was backed up.
+fn version(findings: &mut Findings, here: u32, there: u32) {
+    if here < there {
+        findings.warning(
+            "server.version",
+            "server",
+            format!("version {here} is older than {there}, of which the backup is, and may not know everything in it"),
+            format!("Restore into a server of version {there} or newer."),
+        );
+    }
+}
+
 /// Who owns what is restored.
 fn owners(backup: &Opened, selection: Option<&Selection>, of_database: Option<&str>) -> BTreeSet<String> {
     let entries = backup.toc.entries.iter();
@@ -458,4 +462,22 @@ fn owners(backup: &Opened, selection: Option<&Selection>, of_database: Option<&s
         .map(|owner| owner.to_text().into_owned())
         .chain(of_database.map(str::to_owned))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_older_server_is_warned_of() {
+        let found = |here, there| {
+            let mut findings = Findings::default();
+            version(&mut findings, here, there);
+            findings.sorted()
+        };
+        assert_eq!(found(15, 15), []);
+        assert_eq!(found(18, 13), []);
+        let [older] = &found(13, 18)[..] else { panic!("nothing is said of an older server") };
+        assert!(older.message.starts_with("version 13 is older than 18") && older.remedy.contains("18"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Rehearsals: the same steps as in a recovery, in a sandbox.
 
 use jiff::Timestamp;
-use model::{Kind, Level, RecoveryStep};
+use model::{Kind, Level, RecoveryStep, Scenario};
 use postgres::Client;
 use postgres::load::{database_oid, maintenance_client};
 use repository::Repository;
@@ -10,7 +10,9 @@ use super::choice::Wanted;
 use super::database::{DatabaseChecks, backup, check, choose, count, databases, switch};
 use super::record::Databases;
 use super::run::Run;
-use super::{PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord, estimate, new_record};
+use super::{
+    PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord, estimate, new_record, table_drill,
+};
 use crate::opened::Opened;
 use crate::verify::BackupSandbox;
 use crate::{Context, Error};
@@ -39,7 +41,7 @@ const STEPS: [RecoveryStep; 5] = [
 ];
 
 impl DatabaseDrill {
-    fn wanted(&self) -> Wanted {
+    pub(super) fn wanted(&self) -> Wanted {
         Wanted {
             source: self.source.clone(),
             kind: Kind::Logical,
@@ -60,7 +62,8 @@ pub fn plan_database_drill(
     plan: &PlanRequest<'_>,
     context: &Context<'_>,
 ) -> Result<RecoveryRecord, Error> {
-    let mut record = new_record(plan, &request.source, &STEPS, context);
+    let steps: &[RecoveryStep] = if plan.scenario == Scenario::Tables { &table_drill::STEPS } else { &STEPS };
+    let mut record = new_record(plan, &request.source, steps, context);
     "a throwaway server".clone_into(&mut record.target);
     record.rehearsal = true;
     record.at = request.at;
@@ -77,7 +80,10 @@ pub fn drill_database(
     context: &Context<'_>,
 ) -> Result<(RecoveryRecord, Result<(), Error>), Error> {
     let mut run = Run::begin(record, directory, context)?;
-    let result = steps(repository, request, &mut run);
+    let result = match run.record.scenario {
+        Scenario::Tables => table_drill::steps(repository, request, &mut run),
+        _ => steps(repository, request, &mut run),
+    };
     Ok(run.end(result))
 }
 

@@ -194,9 +194,12 @@ impl RecoveryRecord {
         self.steps.iter().chain(&self.rollback).find(|step| step.state == StepState::Failed)
     }
 
-    /// From the begin to the end, in milliseconds. Nothing while it goes on.
+    /// From the begin to the end, in milliseconds; of a rehearsal without the time that its throwaway server took, which no recovery needs.
+    /// Nothing while it goes on.
     pub fn rto_ms(&self) -> Option<u64> {
-        Some(milliseconds(self.began_at, self.ended_at?))
+        let sandbox = self.steps.iter().filter(|step| step.step == RecoveryStep::Sandbox);
+        let sandbox: u64 = sandbox.filter_map(|step| step.duration_ms).sum();
+        Some(milliseconds(self.began_at, self.ended_at?).saturating_sub(sandbox))
     }
 
     /// How much was lost, in milliseconds: from the moment of which the data is to the moment that was asked for, or to the begin where

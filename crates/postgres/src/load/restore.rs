@@ -7,9 +7,10 @@ use std::io::{Read, Seek, Write};
 use rustix::fs::MemfdFlags;
 
 use super::phase::{Phase, is_setting, phases};
+use super::selection::circular_foreign_keys;
 use super::transcript::{Transcript, is_telling};
 use super::{LoadError, Selection};
-use crate::archive::{self, ArchiveError, Toc};
+use crate::archive::{self, ArchiveError, DumpId, Toc};
 use crate::conninfo::ConnectOptions;
 use crate::process::{Input, Process, ProcessError};
 use crate::session;
@@ -130,17 +131,29 @@ impl<'a> Loader<'a> {
     /// Makes indexes, constraints and what else comes after all rows, fills materialized views, and makes triggers and event triggers last.
     /// Returns warnings.
     pub fn post_data(&self) -> Result<Vec<String>, LoadError> {
-        let mut warnings = self.restore_definitions(Phase::PostData, self.options.jobs)?;
+        // Each foreign key locks both tables, its own first: two that are made at the same time and go in a circle would wait for each
+        // other for ever. pg_restore knows by the data of tables which locks an entry takes, and that is not in what it is given here.
+        let circular = circular_foreign_keys(self.toc);
+        let post_data = self.part_where(Phase::PostData, |id| !circular.contains(&id));
+        let mut warnings = self.restore_part(&post_data, Phase::PostData, self.options.jobs)?;
+        let last = self.part_where(Phase::PostData, |id| circular.contains(&id));
+        warnings.extend(self.restore_part(&last, Phase::PostData, 1)?);
         warnings.extend(self.restore_definitions(Phase::Triggers, 1)?);
         Ok(warnings)
     }
 
     /// The entries of `phase`, with the settings that every part has.
     fn part(&self, phase: Phase) -> Toc {
+        self.part_where(phase, |_| true)
+    }
+
+    /// Those of them that `is_wanted`.
+    fn part_where(&self, phase: Phase, is_wanted: impl Fn(DumpId) -> bool) -> Toc {
         let is_selected = |id| self.selection.is_none_or(|selection| selection.dump_ids.contains(&id));
         let wanted: BTreeSet<_> = phases(self.toc)
             .filter(|(found, entry)| {
-                is_setting(entry) || (*found == Some(phase) && is_selected(entry.dump_id))
+                is_setting(entry)
+                    || (*found == Some(phase) && is_selected(entry.dump_id) && is_wanted(entry.dump_id))
             })
             .map(|(_, entry)| entry.dump_id)
             .collect();
@@ -148,11 +161,14 @@ impl<'a> Loader<'a> {
     }
 
     fn restore_definitions(&self, phase: Phase, jobs: usize) -> Result<Vec<String>, LoadError> {
-        let head = self.part(phase);
+        self.restore_part(&self.part(phase), phase, jobs)
+    }
+
+    fn restore_part(&self, head: &Toc, phase: Phase, jobs: usize) -> Result<Vec<String>, LoadError> {
         if head.entries.iter().all(is_setting) {
             return Ok(Vec::new());
         }
-        let file = in_memory(&head).map_err(LoadError::Memory)?;
+        let file = in_memory(head).map_err(LoadError::Memory)?;
         let process = self.start(jobs, Input::File(file));
         self.end(process.map_err(|source| LoadError::Process { phase, source })?, phase)
     }

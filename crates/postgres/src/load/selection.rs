@@ -99,6 +99,37 @@ pub fn foreign_keys_to(toc: &Toc, tables: &[QualifiedName], existing: &Existing)
     found
 }
 
+/// The foreign keys of tables that refer to each other in a circle, directly or through others.
+pub(super) fn circular_foreign_keys(toc: &Toc) -> BTreeSet<DumpId> {
+    let existing = Existing::default();
+    let planner = Planner::new(toc, &existing);
+    let mut links: Vec<(DumpId, DumpId, DumpId)> = Vec::new();
+    for (_, entry) in planner.order.iter().filter(|(_, entry)| entry.desc == "FK CONSTRAINT") {
+        let Some(table) = planner.relation_of(entry) else { continue };
+        let others = planner
+            .dependencies(entry)
+            .filter(|needed| needed.desc == "TABLE" && needed.dump_id != table.dump_id);
+        links.extend(others.map(|other| (entry.dump_id, table.dump_id, other.dump_id)));
+    }
+    let mut next: BTreeMap<DumpId, Vec<DumpId>> = BTreeMap::new();
+    for (_, table, other) in &links {
+        next.entry(*table).or_default().push(*other);
+    }
+    let reaches = |from: DumpId, to: DumpId| {
+        let (mut seen, mut waiting) = (BTreeSet::new(), vec![from]);
+        while let Some(table) = waiting.pop() {
+            if table == to {
+                return true;
+            }
+            if seen.insert(table) {
+                waiting.extend(next.get(&table).into_iter().flatten());
+            }
+        }
+        false
+    };
+    links.iter().filter(|(_, table, other)| reaches(*other, *table)).map(|(key, ..)| *key).collect()
+}
+
 /// Where an entry belongs.
 enum Belonging {
     /// To nothing that is restored.

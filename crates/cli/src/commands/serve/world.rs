@@ -28,6 +28,9 @@ use crate::recording;
 use crate::settings::Settings;
 use crate::site;
 
+/// A backup, with the moment and the outcome of the verification that counts.
+type Standing = (Option<(Timestamp, Outcome)>, BackupId);
+
 /// How the daemon was called: its settings are read again in the same way.
 pub(super) struct Invocation {
     pub(super) flags: GlobalArgs,
@@ -184,10 +187,7 @@ impl ServeWorld {
     }
 
     /// The backups of a source or all, each with its proof.
-    fn listed(
-        &self,
-        source: Option<&str>,
-    ) -> Result<Vec<(Option<(Timestamp, Outcome)>, BackupId)>, repository::Error> {
+    fn listed(&self, source: Option<&str>) -> Result<Vec<Standing>, repository::Error> {
         let listed = self.repository.backups()?.into_iter().filter_map(|listed| match listed {
             Listed::Backup(summary) if source.is_none_or(|source| source == summary.source) => {
                 Some((summary.proof.map(|proof| (proof.at, proof.outcome)), summary.id))

@@ -221,3 +221,20 @@ fn names_that_need_quotes_are_chosen() {
         assert_eq!(chosen.objects.len(), 3);
     }
 }
+
+#[test]
+fn foreign_keys_in_a_circle_are_known() {
+    for dump in DUMPS {
+        let mut toc = Toc::read(&mut &dump[..]).unwrap();
+        assert_eq!(circular_foreign_keys(&toc), BTreeSet::new());
+        let key = toc
+            .entries
+            .iter()
+            .find(|entry| entry.desc == "FK CONSTRAINT" && entry.tag.to_text().starts_with("entry "));
+        let key = key.unwrap().clone();
+        let mut back = key.clone();
+        (back.tag, back.dump_id) = ("account back_fkey".into(), 9999);
+        toc.entries.push(back);
+        assert_eq!(circular_foreign_keys(&toc), BTreeSet::from([key.dump_id, 9999]));
+    }
+}

@@ -173,6 +173,8 @@ pub(crate) fn sources(settings: &Settings) -> Vec<String> {
         let name = source.name.or_else(|| of_database.ok().map(|options| options.database().to_owned()));
         sources.extend(name.filter(|name| !sources.contains(name)).into_iter().collect::<Vec<_>>());
     }
+    // A database that the environment names beside named sources has no name that a command takes.
+    sources.retain(|name| settings.source(Some(name)).is_ok());
     sources.sort_unstable();
     sources
 }

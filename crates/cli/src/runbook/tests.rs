@@ -168,7 +168,7 @@ fn it_says_what_somebody_needs_at_night() {
         "a recovery may take 4 h 0 min, and the changes of 24 h 0 min may be lost",
         "backups for 30 days, every moment of clusters for 7 days, one of each of the last 8 weeks",
         "| `abababababababababababababababab` | safe \\| Bern | 2026-11-01T00:00:00Z | never | no | yes |",
-        "export BACKUP_REPOSITORY=file:///srv/100%25",
+        "export BACKUP_REPOSITORY='file:///srv/100%25 backups/isolated'\n",
         "**There was no backup of it when this was written.**",
         "sha256sum --quiet -c backup-2026-11-23-120000-abc123.sha256",
         "/load.sh books\n",

@@ -116,6 +116,7 @@ fn is_listed(place: &Place, id: &str) {
         {
           "filtered": false,
           "finished_at": "TIME",
+          "holds": [],
           "id": "ID",
           "kind": "logical",
           "plain_bytes": "BYTES",

@@ -29,9 +29,10 @@ fn settings(place: &Place, cluster: &Cluster, more: &str) {
     } else {
         format!("{url} password=hunter2")
     };
-    let (key, directory) = (place.path("key"), place.path("backups"));
+    let shown = |name: &str| place.path(name).display().to_string();
+    let (key, directory) = (shown("key"), shown("backups"));
     let text = format!(
-        "# as of old: postgres://alice:hunter2@db/books\n[repository]\nkey_file = {key:?}\ndirectory = {directory:?}\n\
+        "# as of old: postgres://alice:hunter2@db/books\n[repository]\nkey_file = '{key}'\ndirectory = '{directory}'\n\
          [sources.books]\nurl = {url:?}\n[recovery]\ncontacts = [\"Ada, +49 30 1234567\"]\n{more}"
     );
     fs::write(place.path("chronavault.toml"), text).unwrap();
@@ -112,7 +113,7 @@ fn the_runbook_of_a_site_is_written_and_kept() {
 fn what_the_runbook_says_can_be_done() {
     let (_cluster, place) = scene();
     place.run(&["backup", "--no-verify"]).succeeds();
-    let text = place.run(&["runbook"]).succeeds().out;
+    let text = place.run(&["runbook"]).succeeds().out.clone();
     let calls: Vec<_> = text.lines().filter(|line| line.starts_with("chronavault ")).collect();
     let rehearsed: Vec<_> = calls
         .iter()

@@ -104,6 +104,12 @@ pub(crate) fn note(settings: &Settings, repository: &Repository, what: RunStart)
     recorded.map(|_| ()).map_err(|error| catalogue::journal_failure(&error, Code::JournalUnwritable))
 }
 
+/// Where the journal ends: the number and the hash of its last entry.
+pub(crate) fn head(settings: &Settings, repository: &Repository) -> Option<String> {
+    let head = service::journal::head(&directory(settings), repository).ok()??;
+    Some(format!("entry {} of {}, SHA-256 {}", head.sequence, head.journal, head.hash))
+}
+
 /// The directory of the journal.
 pub(crate) fn directory(settings: &Settings) -> JournalDirectory {
     JournalDirectory::new(&settings.journal_directory, settings.isolation)

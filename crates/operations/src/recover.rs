@@ -190,6 +190,8 @@ pub struct PlanRequest<'a> {
     pub scenario: Scenario,
     /// Who asks.
     pub asked_by: String,
+    /// Where the journal ends, where there is one.
+    pub journal_head: Option<String>,
     /// How long it may take, and how much may be lost.
     pub objectives: Objectives,
     /// Earlier recoveries, from which the time of each step is known.
@@ -228,6 +230,7 @@ fn new_record(
         source: source.to_owned(),
         target: String::new(),
         asked_by: plan.asked_by.clone(),
+        journal_head: plan.journal_head.clone(),
         at: None,
         began_at,
         ended_at: None,

@@ -17,7 +17,7 @@ mod verify;
 
 use jiff::Timestamp;
 use model::{Actor, RunEnd, RunStart};
-use repository::{JournalEvent, Repository};
+use repository::{JournalEvent, JournalHead, Repository};
 
 pub(crate) use directory::FileStamp;
 pub use directory::JournalDirectory;
@@ -61,6 +61,17 @@ pub struct Recorded {
     pub copy_is_due: bool,
     /// Whether an entry before it was changed by somebody.
     pub is_damaged: bool,
+}
+
+/// The last entry of the journal of `repository` in `directory`; nothing when there is none.
+///
+/// # Errors
+/// When the files cannot be read.
+pub fn head(
+    directory: &JournalDirectory,
+    repository: &Repository,
+) -> Result<Option<JournalHead>, JournalError> {
+    Ok(tail::newest(directory.files()?, repository)?.map(|tail| tail.head))
 }
 
 impl Journal<'_> {

@@ -16,6 +16,7 @@ use crate::catalogue::{self, Code};
 use crate::connection;
 use crate::failure::Failure;
 use crate::opening;
+use crate::recording;
 use crate::screen::{Answer, Notice};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -36,8 +37,13 @@ pub(super) fn run(args: &DrillArgs, session: Session) -> Result<Answer, Failure>
         let newest = repository.newest_site_document(SiteDocumentKind::Configuration, None)?;
         notices.extend(newest.found.is_none().then(catalogue::no_configuration));
     }
-    let plan =
-        PlanRequest { scenario: args.scenario, asked_by: actor::name(), objectives, directory: &directory };
+    let plan = PlanRequest {
+        scenario: args.scenario,
+        asked_by: actor::name(),
+        journal_head: recording::head(&settings, &repository),
+        objectives,
+        directory: &directory,
+    };
     let context = surroundings.context();
     let failed = |error| surroundings.failure(error);
     let record = drill.plan(&repository, &plan, &context).map_err(failed)?;

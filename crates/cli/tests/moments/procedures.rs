@@ -1,9 +1,13 @@
 //! `recover` and `drill` of a cluster, while it is in use or after it was damaged.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
+use testkit::random::{Random, number};
 
 use crate::ledger::{self, Commit, Writer};
 use crate::site::{Recovered, Site};
@@ -146,4 +150,53 @@ fn a_cluster_is_rehearsed_to_a_random_moment_with_its_real_wal() {
     assert_eq!(rows(&site), commits.len() as u64);
     let listed: Value = serde_json::from_str(&site.succeeds(&["recover", "list", "--json"])).unwrap();
     assert_eq!(listed["recoveries"].as_array().unwrap().len(), 2, "{listed}");
+}
+
+#[test]
+fn a_recovery_of_a_cluster_that_is_killed_anywhere_goes_on_or_goes_back() {
+    let (seed, count) = (number("CHRONAVAULT_SEED", 3), number("CHRONAVAULT_COUNT", 5));
+    println!("seed {seed}, {count} kills of recoveries of a cluster");
+    let mut random = Random(seed);
+    let (mut site, commits) = scene();
+    let data = data(&site);
+    site.cluster.sandbox_mut().stop().unwrap();
+    let mark = data.join("damaged");
+    for kill in 0..count {
+        // Whichever directory has the name now counts as damaged.
+        fs::write(&mark, "").unwrap();
+        // At the begin of one of the steps after the preflight, or a little later.
+        let (step, delay) = (2 + kill % 5, random.below(150));
+        kill_at(&site, &format!("step {step} of 6"), Duration::from_millis(delay));
+        assert!(
+            data.join("PG_VERSION").exists(),
+            "kill {kill} at step {step} after {delay} ms: the name is nobody's"
+        );
+        let is_back = random.below(3) == 0;
+        let ended = recover(&site, &["corruption", if is_back { "--rollback" } else { "--resume" }]);
+        assert_eq!(ended["state"], if is_back { "rolled-back" } else { "done" }, "kill {kill}: {ended}");
+        assert_eq!(mark.exists(), is_back, "kill {kill} at step {step} after {delay} ms: {ended}");
+        for entry in fs::read_dir(data.parent().unwrap()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().contains("_recovered_") {
+                fs::remove_dir_all(path).unwrap();
+            }
+        }
+    }
+    site.cluster.sandbox_mut().start_again().unwrap();
+    assert_eq!(rows(&site), commits.len() as u64);
+}
+
+/// Runs a recovery, and kills it when it says `words`, or lets it end when it never does.
+fn kill_at(site: &Site, words: &str, later: Duration) {
+    let data = data(site).display().to_string();
+    let mut command = site.command(&["recover", "corruption", "--data-dir", &data, "--yes"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok) {
+        if line.contains(words) {
+            // The delay is the point at which to kill; nothing waits for anything here.
+            std::thread::sleep(later);
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
 }

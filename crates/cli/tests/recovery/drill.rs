@@ -17,9 +17,13 @@ fn a_rehearsal_is_timed_kept_and_leaves_everything_alone() {
     assert_eq!((&done["within_objectives"], &done["found"]["rows"]), (&true.into(), &5050.into()), "{done}");
     assert_eq!((scene.databases(), scene.services()), (vec!["books".to_owned()], vec![]));
     let report = fs::read_to_string(done["report"].as_str().unwrap()).unwrap();
-    for evidence in
-        ["# Drill: corruption of books", "asked for by", "SHA-256 of its manifest", "time to recover"]
-    {
+    for evidence in [
+        "# Drill: corruption of books",
+        "asked for by",
+        "journal up to",
+        "SHA-256 of its manifest",
+        "time to recover",
+    ] {
         assert!(report.contains(evidence), "{evidence}: {report}");
     }
     let again = scene.place.run(&["drill", "--dry-run", "--json"]).succeeds().json();

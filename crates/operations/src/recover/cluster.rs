@@ -188,6 +188,11 @@ fn bring_beside(
         Ok(words)
     })?;
     let directories = directories(run)?;
+    if directories.restored_inode.is_none() && directories.beside.exists() {
+        // Ours, by its name: it was moved there by one that was killed before it was ready.
+        std::fs::remove_dir_all(&directories.beside)
+            .map_err(|error| physical::failed("removed", &directories.beside, error))?;
+    }
     let mut files = None;
     run.step(RecoveryStep::Restore, |run| {
         let plan = plan.take().ok_or_else(|| incomplete(run))?;

@@ -27,6 +27,10 @@ pub struct RecoveryRecord {
     pub target: String,
     /// Who asked for it.
     pub asked_by: String,
+    /// Where the journal ended when it was asked for: the number and the hash of its last entry. What is in the journal before it cannot
+    /// have been written later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_head: Option<String>,
     /// The moment to recover to, where one was asked for.
     pub at: Option<Timestamp>,
     /// When it began.

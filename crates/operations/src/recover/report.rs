@@ -73,6 +73,9 @@ fn head(record: &RecoveryRecord, text: &mut String) -> fmt::Result {
     let mut row = |name: &str, value: &str| writeln!(text, "| {name} | {} |", cell(value));
     row("id", &record.id.to_string())?;
     row("asked for by", &record.asked_by)?;
+    if let Some(head) = &record.journal_head {
+        row("journal up to", head)?;
+    }
     row("target", &record.target)?;
     row("began", &format!("{:.0}", record.began_at))?;
     if let Some(at) = record.at {

@@ -109,8 +109,13 @@ impl Story {
             checks: DatabaseChecks { checks: self.backup.checks.clone(), despite: false },
             site: &BareSite,
         };
-        let plan =
-            PlanRequest { scenario, asked_by: actor::name(), objectives: OBJECTIVES, directory: &directory };
+        let plan = PlanRequest {
+            scenario,
+            asked_by: actor::name(),
+            journal_head: None,
+            objectives: OBJECTIVES,
+            directory: &directory,
+        };
         let context = self.surroundings.context();
         let failed = |error| self.surroundings.failure(error);
         let record = operations::plan_database(repository, &request, &plan, &context).map_err(failed)?;

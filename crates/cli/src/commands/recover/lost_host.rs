@@ -31,6 +31,7 @@ use crate::commands::restore_cluster::file_url;
 use crate::connection;
 use crate::failure::Failure;
 use crate::opening;
+use crate::recording;
 use crate::screen::{Answer, Notice};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -219,6 +220,7 @@ impl Planned {
         let plan = PlanRequest {
             scenario: Scenario::LostHost,
             asked_by: actor::name(),
+            journal_head: recording::head(settings, repository),
             objectives: settings.recovery(Some(&source))?.objectives,
             directory,
         };
@@ -243,6 +245,7 @@ impl Planned {
         if self.is_done {
             return Ok(None);
         }
+        surroundings.take_source(repository, &self.record.source)?;
         let record = self.record.clone();
         let done = self.request.act(false, repository, record, directory, &surroundings.context());
         let (record, result) = done.map_err(|error| surroundings.failure(error))?;

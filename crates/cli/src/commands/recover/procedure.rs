@@ -18,6 +18,7 @@ use crate::commands::backup_cluster::DEFAULT_SOURCE;
 use crate::connection;
 use crate::failure::Failure;
 use crate::opening;
+use crate::recording;
 use crate::screen::{Answer, Notice};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -41,7 +42,8 @@ pub(super) fn run(asked: &Asked<'_>, session: Session) -> Result<Answer, Failure
         record
     } else {
         let (scenario, asked_by) = (asked.scenario, actor::name());
-        let plan = PlanRequest { scenario, asked_by, objectives, directory: &directory };
+        let journal_head = recording::head(&settings, &repository);
+        let plan = PlanRequest { scenario, asked_by, journal_head, objectives, directory: &directory };
         let planned = request.plan(&repository, &plan, &surroundings.context());
         planned.map_err(|error| surroundings.failure(error))?
     };

@@ -47,8 +47,8 @@ pub use recover::{
     BareSite, ClusterDrill, ClusterRecovery, DatabaseChecks, DatabaseDrill, DatabaseRecovery, Databases,
     Directories, Found, Objectives, PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord,
     RecoveryState, Site, Skipped, StepRecord, StepState, drill_cluster, drill_database, markdown,
-    plan_cluster, plan_cluster_drill, plan_database, plan_database_drill, recover_cluster, recover_database,
-    roll_back_cluster, roll_back_database,
+    plan_cluster, plan_cluster_drill, plan_database, plan_database_drill, record_tables, recover_cluster,
+    recover_database, roll_back_cluster, roll_back_database,
 };
 pub use restore::{RestoreReport, RestoreRequest, restore};
 pub use row_diff::{Differing, RowSample, SampleColumn, SampleValue, TableDiff};

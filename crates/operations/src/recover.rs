@@ -16,6 +16,7 @@ mod record;
 mod report;
 mod run;
 mod table_drill;
+mod table_record;
 
 use std::io;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub use record::{
     Databases, Found, Objectives, RecoveryRecord, RecoveryState, Skipped, StepRecord, StepState,
 };
 pub use report::markdown;
+pub use table_record::record_tables;
 
 /// What else there is to do at a site, besides databases.
 pub trait Site: Sync {

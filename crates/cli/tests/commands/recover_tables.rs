@@ -79,6 +79,8 @@ fn tables_are_compared_and_brought_back() {
     assert_eq!(orders["after"]["same"], 100);
     assert_eq!(orders["samples"][0]["values"]["customer"]["backup"], "7");
     assert_eq!(sum(), "100|5050");
+    let report = std::fs::read_to_string(json["report"].as_str().unwrap()).unwrap();
+    assert!(report.contains("# Recovery: tables of shop") && report.contains("rows written"), "{report}");
 
     let side = [&tables[..], &["--mode", "side-schema", "--schema", "then"]].concat();
     place.run(&side).succeeds();

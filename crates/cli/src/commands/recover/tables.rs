@@ -2,19 +2,25 @@
 
 mod shown;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{Kind, RecoveryTarget, TargetTimeline};
+use model::{Kind, RecoveryTarget, Scenario, TargetTimeline};
 use operations::postgres::ConnectOptions;
-use operations::{ApplyMode, StartFrom, TableOrigin, TableRecoveryReport, TableRecoveryRequest};
+use operations::{
+    ApplyMode, PlanRequest, RecoveryDirectory, RecoveryRecord, StartFrom, TableOrigin, TableRecoveryReport,
+    TableRecoveryRequest,
+};
 use repository::{BackupSummary, Listed, Repository};
 
+use crate::actor;
 use crate::args::{BackupArg, RecoverTablesArgs, TablesModeArg};
 use crate::catalogue::{self, Code};
 use crate::connection;
 use crate::failure::{Failure, one_line};
 use crate::opening;
+use crate::recording;
 use crate::screen::{Answer, Notice};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -56,6 +62,11 @@ pub(super) fn run(args: &RecoverTablesArgs, session: Session) -> Result<Answer, 
         let rows = report.tables.iter().filter_map(|table| table.written.as_ref());
         facts.rows = Some(rows.map(|written| written.inserted + written.updated + written.deleted).sum());
     });
+    let record = match request.mode {
+        None => None,
+        Some(_) => Some(keep(args, &source, &report, &settings, &repository, &surroundings)?),
+    };
+    noted.note(|facts| facts.recovery = record.as_ref().and_then(|(record, _)| record.facts()));
     let warned = surroundings.reporter.take_warnings();
     let noticed = warned.iter().filter(|warning| catalogue::needs_person(warning)).map(Notice::from);
     let found: Vec<Notice> = noticed.chain(findings(&report)).collect();
@@ -64,7 +75,36 @@ pub(super) fn run(args: &RecoverTablesArgs, session: Session) -> Result<Answer, 
     }
     let needs_person = !found.is_empty();
     notices.extend(found);
-    Ok(Answer::new(words(&report, args.mode), &body(&report, notices))?.needing_person(needs_person))
+    let place = record.map(|(_, place)| place);
+    let mut text = words(&report, args.mode);
+    if let Some(place) = &place {
+        text.extend(["Report: ", &place.display().to_string(), "\n"]);
+    }
+    Ok(Answer::new(text, &body(&report, notices, place))?.needing_person(needs_person))
+}
+
+/// Keeps the record and the report of what was done.
+fn keep(
+    args: &RecoverTablesArgs,
+    source: &str,
+    report: &TableRecoveryReport,
+    settings: &Settings,
+    repository: &Repository,
+    surroundings: &Surroundings,
+) -> Result<(RecoveryRecord, PathBuf), Failure> {
+    let directory = RecoveryDirectory::new(settings.recovery_directory());
+    let plan = PlanRequest {
+        scenario: Scenario::Tables,
+        asked_by: actor::name(),
+        journal_head: recording::head(settings, repository),
+        objectives: settings.recovery(Some(source))?.objectives,
+        directory: &directory,
+    };
+    let context = surroundings.context();
+    let kept = operations::record_tables(repository, source, args.at, report, &plan, &context);
+    let record = kept.map_err(|error| surroundings.failure(error))?;
+    let place = directory.place(&record.id, "md");
+    Ok((record, place))
 }
 
 /// The source and the live database.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use model::{BackupId, QualifiedName};
 use operations::{
@@ -31,6 +32,8 @@ pub(super) struct Body {
     sequences: Vec<String>,
     triggers_off: u64,
     left_out: Vec<Value>,
+    /// Where the report is, when something was written.
+    report: Option<PathBuf>,
     warnings: Vec<Notice>,
 }
 
@@ -191,7 +194,7 @@ fn sample_words(table: &QualifiedName, sample: &RowSample) -> String {
 }
 
 /// For scripts.
-pub(super) fn body(report: &TableRecoveryReport, warnings: Vec<Notice>) -> Body {
+pub(super) fn body(report: &TableRecoveryReport, warnings: Vec<Notice>, place: Option<PathBuf>) -> Body {
     let (mode, schema) = match &report.mode {
         None => (None, None),
         Some(ApplyMode::InsertMissing) => (Some(TablesModeArg::InsertMissing), None),
@@ -210,6 +213,7 @@ pub(super) fn body(report: &TableRecoveryReport, warnings: Vec<Notice>) -> Body 
         sequences: report.sequences.iter().map(ToString::to_string).collect(),
         triggers_off: report.triggers_off,
         left_out: left_out.map(|it| json!({ "object": it.object, "reason": it.reason })).collect(),
+        report: place,
         warnings,
     }
 }

@@ -192,12 +192,29 @@ fn preflight(
         return Err(RecoverError::NoBackup { source_name: request.source.clone(), not_after, reasons }.into());
     }
     let restore = request.restore(&databases(run)?);
-    let findings = preflight_restore(repository, &usable[0].id, &restore, run.context)?;
+    let findings = readable_findings(repository, &usable, &restore, run.context)?;
     refuse_findings(&findings)?;
     run.found().findings =
         findings.iter().map(|finding| format!("{}: {}", finding.object, finding.message)).collect();
     let sessions = sessions(&mut client, request.database.database())?;
     Ok(format!("the server answers, {} to choose from, {sessions}", count(usable.len() as u64, "backup")))
+}
+
+/// What a restore of the newest backup would meet whose definitions can be read. Those before it are passed over when one is chosen.
+fn readable_findings(
+    repository: &Repository,
+    usable: &[BackupSummary],
+    restore: &RestoreRequest,
+    context: &Context<'_>,
+) -> Result<Vec<PreflightFinding>, Error> {
+    let mut findings = Ok(Vec::new());
+    for backup in usable {
+        findings = preflight_restore(repository, &backup.id, restore, context);
+        if findings.is_ok() || context.observer.cancelled() {
+            break;
+        }
+    }
+    findings
 }
 
 /// Who uses the database now, for people.

@@ -36,6 +36,10 @@ impl Layout {
     pub(crate) fn parts(&self, bytes: &[u8]) -> Option<Parts> {
         let mut tabs = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\t').map(|(at, _)| at);
         let key_end = nth_end(&mut tabs, self.key.len(), bytes.len())?;
+        if self.columns > 0 && key_end == bytes.len() {
+            // The key was all there is.
+            return None;
+        }
         let body_end =
             if self.columns == 0 { key_end } else { nth_end(&mut tabs, self.columns, bytes.len())? };
         let is_whole =

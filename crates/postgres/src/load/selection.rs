@@ -99,7 +99,8 @@ pub fn foreign_keys_to(toc: &Toc, tables: &[QualifiedName], existing: &Existing)
     found
 }
 
-/// The foreign keys of tables that refer to each other in a circle, directly or through others.
+/// The foreign keys of tables that refer to each other in a circle, directly or through others, and what depends on one of them, such as
+/// its comment.
 pub(super) fn circular_foreign_keys(toc: &Toc) -> BTreeSet<DumpId> {
     let existing = Existing::default();
     let planner = Planner::new(toc, &existing);
@@ -127,7 +128,15 @@ pub(super) fn circular_foreign_keys(toc: &Toc) -> BTreeSet<DumpId> {
         }
         false
     };
-    links.iter().filter(|(_, table, other)| reaches(*other, *table)).map(|(key, ..)| *key).collect()
+    let in_circle = links.iter().filter(|(_, table, other)| reaches(*other, *table));
+    let mut found: BTreeSet<DumpId> = in_circle.map(|(key, ..)| *key).collect();
+    // An entry comes behind those that it depends on.
+    for (_, entry) in &planner.order {
+        if entry.dependencies.iter().any(|needed| found.contains(needed)) {
+            found.insert(entry.dump_id);
+        }
+    }
+    found
 }
 
 /// Where an entry belongs.

@@ -234,7 +234,10 @@ fn foreign_keys_in_a_circle_are_known() {
         let key = key.unwrap().clone();
         let mut back = key.clone();
         (back.tag, back.dump_id) = ("account back_fkey".into(), 9999);
-        toc.entries.push(back);
-        assert_eq!(circular_foreign_keys(&toc), BTreeSet::from([key.dump_id, 9999]));
+        let mut comment = key.clone();
+        (comment.desc, comment.dump_id) = ("COMMENT".to_owned(), 10_000);
+        comment.dependencies = vec![9999];
+        toc.entries.extend([back, comment]);
+        assert_eq!(circular_foreign_keys(&toc), BTreeSet::from([key.dump_id, 9999, 10_000]));
     }
 }

@@ -10,13 +10,19 @@ const SHOP: &str = "
     INSERT INTO customer SELECT g, 'customer ' || g FROM generate_series(1, 20) g;
     INSERT INTO orders SELECT g, 1 + g % 20, g FROM generate_series(1, 100) g;";
 
-#[test]
-fn tables_are_compared_and_brought_back() {
+/// A server with a shop, and a repository.
+fn shop() -> (Cluster, Place) {
     let cluster = Cluster::start();
     cluster.create_database("shop");
     cluster.psql("shop", SHOP);
     let place = Place::new().with("BACKUP_ENCRYPTION_KEY", KEY).with("DATABASE_URL", &cluster.url("shop"));
     place.run(&["init"]).succeeds();
+    (cluster, place)
+}
+
+#[test]
+fn tables_are_compared_and_brought_back() {
+    let (cluster, place) = shop();
     let made = place.run(&["backup", "--no-verify", "--json"]);
     let id = made.json()["id"].as_str().unwrap().to_owned();
     cluster.psql(

@@ -17,7 +17,8 @@ use repository::Repository;
 use crate::context::elapsed;
 use crate::loading::Loading;
 use crate::opened::Opened;
-use crate::{CheckReport, CheckRequest, Context, Error, Phase, Warning, run_checks};
+use crate::verify::{Compared, compare_opened as compare};
+use crate::{CheckKind, CheckReport, CheckRequest, CheckResult, Context, Error, Phase, Warning, run_checks};
 
 /// Where to restore to, and what.
 #[derive(Debug, Clone)]
@@ -77,6 +78,7 @@ pub fn restore(
     context.phase(Phase::Preflight);
     let backup = Opened::open(repository, id)?;
     let mut restore = Restore {
+        repository,
         backup: &backup,
         request,
         context,
@@ -108,7 +110,11 @@ pub fn restore(
     })
 }
 
+/// Differences to the backup that are shown.
+const SHOWN: usize = 10;
+
 struct Restore<'a> {
+    repository: &'a Repository,
     backup: &'a Opened,
     request: &'a RestoreRequest,
     context: &'a Context<'a>,
@@ -172,7 +178,9 @@ impl Restore<'_> {
             return Ok(());
         }
         let checks = self.backup.checks(checks);
-        let report = run_checks(database, CheckRequest::all(&checks), self.context)?;
+        let comparison = self.compare(database)?;
+        let mut report = run_checks(database, CheckRequest::all(&checks), self.context)?;
+        report.results.insert(0, comparison);
         if replaces && report.failed(CheckSeverity::Critical).next().is_some() {
             let database = self.request.target.database().to_owned();
             return Err(Error::ChecksFailed { database, problems: report.problems() });
@@ -182,6 +190,30 @@ impl Restore<'_> {
         }
         self.checks = Some(report);
         Ok(())
+    }
+
+    /// Compares everything with the backup, as a check: the inventory and every row.
+    fn compare(&self, database: &ConnectOptions) -> Result<CheckResult, Error> {
+        let started_at = self.context.now();
+        let hasher = self.repository.row_hasher();
+        let Compared { rows, problems, .. } =
+            compare(self.backup, &hasher, database, self.request.jobs, self.context)?;
+        let message = match problems.first() {
+            None => format!("{rows} rows and every definition are as they were backed up"),
+            Some(first) => first.message.clone(),
+        };
+        let shown = problems.iter().take(SHOWN);
+        Ok(CheckResult {
+            name: "as backed up".to_owned(),
+            kind: CheckKind::BuiltIn,
+            severity: CheckSeverity::Critical,
+            passed: problems.is_empty(),
+            message,
+            columns: ["object", "problem"].map(str::to_owned).to_vec(),
+            rows: shown.map(|it| vec![Some(it.object.clone()), Some(it.message.clone())]).collect(),
+            more_rows: problems.len() > SHOWN,
+            duration: elapsed(started_at, self.context),
+        })
     }
 
     fn select(&self, existing: impl FnOnce() -> Existing) -> Result<Option<Selection>, Error> {

@@ -18,7 +18,7 @@ use crate::context::elapsed;
 use crate::opened::Opened;
 use crate::physical::rehearse_cluster;
 use crate::{Context, Error, Event, Phase, Problem, Warning};
-pub(crate) use compare::{Compared, foreign_key_problem};
+pub(crate) use compare::{Compared, compare as compare_opened, foreign_key_problem};
 pub(crate) use restored::{BackupSandbox, Rehearsal};
 
 /// What a verification found.

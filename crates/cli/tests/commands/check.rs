@@ -164,9 +164,9 @@ fn what_is_restored_is_checked_before_it_replaces_anything() {
     let url = cluster.url("again");
     let restore = |arguments: &[&str]| place.run(&[&["restore", "latest", "--to", &url], arguments].concat());
     let said = restore(&["--create"]);
-    assert!(said.succeeds().out.contains("Checked: 6 checks, all hold."), "{said:?}");
+    assert!(said.succeeds().out.contains("Checked: 7 checks, all hold."), "{said:?}");
     let said = restore(&["--clean", "--json"]);
-    assert_eq!(outcomes(&said.json()).len(), 6, "{said:?}");
+    assert_eq!(outcomes(&said.json()).len(), 7, "{said:?}");
     // Chosen tables are no whole database.
     cluster.psql("again", "DROP TABLE accounting.entry");
     let said = restore(&["--table", "accounting.entry", "--json"]);
@@ -195,7 +195,7 @@ fn what_is_restored_is_checked_before_it_replaces_anything() {
         said.err.contains("warning[check_failed]: the check \"debits equal credits\" does not hold"),
         "{said:?}"
     );
-    assert!(said.out.contains("Checked: 6 checks, 5 hold.\nFAILED   debits equal credits"), "{said:?}");
+    assert!(said.out.contains("Checked: 7 checks, 6 hold.\nFAILED   debits equal credits"), "{said:?}");
     assert_eq!(cluster.psql("again", "SELECT count(*) FROM accounting.entry").trim(), "100");
 
     // A part of a database cannot be held to rules of the whole.

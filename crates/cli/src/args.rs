@@ -453,7 +453,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "MB", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) size: u64,
     /// Show a recovery instead, from this damage: corruption, point-in-time, lost-host or tables.
-    #[arg(long, value_name = "NAME", value_parser = recover::parse_scenario)]
+    #[arg(long, value_name = "NAME")]
     pub(crate) scenario: Option<Scenario>,
     /// Keep the repository and its key, and say where they are.
     #[arg(long, conflicts_with = "scenario")]

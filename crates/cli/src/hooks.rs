@@ -38,11 +38,14 @@ impl Settings {
     ) -> BTreeMap<&'static str, String> {
         let mut told = BTreeMap::from([("CHRONAVAULT_EVENT", format!("{moment}-{operation}"))]);
         told.extend(source.map(|source| ("CHRONAVAULT_SOURCE", source.to_owned())));
-        // A program that is found along PATH finds others along it.
-        told.extend(
-            self.environment.raw("PATH").and_then(|path| path.to_str()).map(|path| ("PATH", path.to_owned())),
-        );
+        told.extend(self.told_always());
         told
+    }
+
+    /// What every program of the user's is told: one that is found along PATH finds others along it.
+    pub(crate) fn told_always(&self) -> Option<(&'static str, String)> {
+        let path = self.environment.raw("PATH").and_then(|path| path.to_str());
+        path.map(|path| ("PATH", path.to_owned()))
     }
 }
 

@@ -11,6 +11,7 @@ use postgres::Severity;
 
 pub use cluster::preflight_restore_cluster;
 pub use database::preflight_restore;
+pub(crate) use room::free as free_bytes;
 
 /// Something that a restore would meet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod database;
 mod directory;
 mod drill;
 mod estimate;
+mod judgement;
 mod place;
 mod record;
 mod report;
@@ -29,9 +30,10 @@ use crate::{Context, Error};
 
 pub use cluster::{ClusterRecovery, plan_cluster, recover_cluster, roll_back_cluster};
 pub use cluster_drill::{ClusterDrill, drill_cluster, plan_cluster_drill};
-pub use database::{DatabaseChecks, DatabaseRecovery, recover_database, roll_back_database};
+pub use database::{DatabaseRecovery, recover_database, roll_back_database};
 pub use directory::RecoveryDirectory;
 pub use drill::{DatabaseDrill, drill_database, plan_database_drill};
+pub use judgement::DatabaseChecks;
 pub use place::Directories;
 pub use record::{
     Databases, Found, Objectives, RecoveryRecord, RecoveryState, Skipped, StepRecord, StepState,
@@ -215,6 +217,17 @@ pub fn plan_database(
     record.at = request.at;
     estimate::fill(repository, &request.wanted(), &mut record, &plan.directory.all()?)?;
     Ok(record)
+}
+
+/// Those of `steps` that are to be done: the switch where one is wanted, and with it what the site has to do around it.
+fn planned_steps(steps: &[RecoveryStep], switches: bool, site: &dyn Site) -> Vec<RecoveryStep> {
+    use RecoveryStep::{Health, StartServices, StopServices, Switch};
+    let is_wanted = |step: &RecoveryStep| match step {
+        Switch => switches,
+        StopServices | StartServices | Health => switches && site.has(*step),
+        _ => true,
+    };
+    steps.iter().copied().filter(is_wanted).collect()
 }
 
 fn new_record(

@@ -96,6 +96,23 @@ pub fn compare(
 type StoredCheck =
     fn(&Repository, &BackupId, repository::OnProgress<'_>) -> Result<repository::Findings, repository::Error>;
 
+/// Runs a check of what is stored of a backup, and tells how far it is.
+pub(crate) fn check_stored(
+    repository: &Repository,
+    id: &BackupId,
+    phase: Phase,
+    check: StoredCheck,
+    context: &Context<'_>,
+) -> Result<repository::Findings, Error> {
+    context.phase(phase);
+    let progress = |checked: repository::Progress| {
+        let repository::Progress { done_bytes, total_bytes } = checked;
+        context.observer.event(Event::Progress { phase, done_bytes, total_bytes });
+        if context.observer.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    Ok(check(repository, id, &progress)?)
+}
+
 /// A verification under way.
 struct Verification<'a> {
     repository: &'a Repository,
@@ -154,14 +171,7 @@ impl<'a> Verification<'a> {
 
     /// Runs a check of what is stored.
     fn check(&mut self, phase: Phase, check: StoredCheck) -> Result<(), Error> {
-        let context = self.context;
-        context.phase(phase);
-        let progress = |checked: repository::Progress| {
-            let repository::Progress { done_bytes, total_bytes } = checked;
-            context.observer.event(Event::Progress { phase, done_bytes, total_bytes });
-            if context.observer.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let findings = check(self.repository, &self.report.id, &progress)?;
+        let findings = check_stored(self.repository, &self.report.id, phase, check, self.context)?;
         self.report.problems.extend(findings.problems.into_iter().map(stored_problem));
         Ok(())
     }

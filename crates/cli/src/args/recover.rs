@@ -138,13 +138,13 @@ pub(crate) struct RecoverListArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DrillArgs {
     /// What is rehearsed.
-    #[arg(long, default_value = "corruption", value_name = "NAME", value_parser = parse_scenario)]
+    #[arg(long, default_value = "corruption", value_name = "NAME")]
     pub(crate) scenario: Scenario,
     /// The source [default: the one that the settings name].
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
     /// Backups of this kind [default: that of the newest backup of the source].
-    #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+    #[arg(long, value_name = "KIND")]
     pub(crate) kind: Option<Kind>,
     /// How far a logical backup is verified before it is used: objects or contents.
     #[arg(long, default_value = "objects", value_name = "LEVEL", value_parser = parse_level)]
@@ -155,12 +155,4 @@ pub(crate) struct DrillArgs {
     /// Show the steps and how long each is expected to take; do nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-}
-
-fn parse_kind(text: &str) -> Result<Kind, model::ParseWordError> {
-    text.parse()
-}
-
-pub(super) fn parse_scenario(text: &str) -> Result<Scenario, model::ParseWordError> {
-    text.parse()
 }

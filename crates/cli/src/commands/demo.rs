@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use model::{ByteSize, Check, Filters, Level, Outcome};
 use operations::postgres::{Client, ConnectOptions, OLDEST_MAJOR, Sandbox, SandboxOptions, Tools};
-use operations::{BackupReport, BackupRequest, RestoreRequest, VerifyRequest};
+use operations::{BackupReport, BackupRequest, Context, RestoreRequest, VerifyRequest};
 use repository::Repository;
 use sample::{LedgerOptions, LedgerSummary};
 use serde::Serialize;
@@ -92,7 +92,7 @@ impl Story {
         let parent = environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
         let tool_path = environment.raw("PATH").map(ToOwned::to_owned);
         // The steps tell enough; between them only a bar, or everything when somebody wants to know.
-        let surroundings = Surroundings::with(screen.without_lines(), tool_path.clone(), parent.clone())?;
+        let surroundings = Surroundings::with(screen.without_lines(), tool_path, parent.clone())?;
         let directory =
             tempfile::Builder::new().prefix("chronavault-demo-").tempdir_in(&parent).map_err(|error| {
                 Failure::new(Code::OutputFailed, format!("cannot work in {}: {error}", parent.display()))
@@ -102,9 +102,7 @@ impl Story {
             megabytes(args.size)
         ));
         let began = Instant::now();
-        let tools = Tools::find_server(OLDEST_MAJOR, tool_path.as_deref())
-            .map_err(|error| Failure::because(Code::ToolsMissing, &error))?;
-        let cluster = Sandbox::start(&tools, &SandboxOptions::new(parent))?;
+        let cluster = start_cluster(&surroundings.context())?;
         let database = cluster.options("postgres");
         let backup = BackupSettings { checks: rules()?, ..BackupSettings::default() };
         let mut story =
@@ -307,6 +305,13 @@ fn rules() -> Result<Vec<Check>, Failure> {
         })
     };
     sample::RULES.iter().map(check).collect()
+}
+
+/// A server of the story.
+fn start_cluster(context: &Context<'_>) -> Result<Sandbox, Failure> {
+    let tools = Tools::find_server(OLDEST_MAJOR, context.tool_path.as_deref())
+        .map_err(|error| Failure::because(Code::ToolsMissing, &error))?;
+    Ok(Sandbox::start(&tools, &SandboxOptions::new(&context.sandbox_parent))?)
 }
 
 fn connect(options: &ConnectOptions) -> Result<Client, Failure> {

@@ -17,7 +17,7 @@ use crate::connection;
 use crate::failure::Failure;
 use crate::opening;
 use crate::recording;
-use crate::screen::{Answer, Notice};
+use crate::screen::Answer;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::surroundings::{Surroundings, random};
@@ -51,16 +51,8 @@ pub(super) fn run(args: &DrillArgs, session: Session) -> Result<Answer, Failure>
         return Answer::new(plan_words(&record), &Body::new(&record, None, Vec::new()));
     }
     let (record, result) = drill.rehearse(&repository, record, &directory, &context).map_err(failed)?;
-    noted.note(|facts| {
-        facts.backup.clone_from(&record.found.backup);
-        (facts.tables, facts.rows) = (record.found.tables, record.found.rows);
-        facts.recovery = record.facts();
-    });
     let failure = result.err().map(failed);
-    surroundings.reporter.finish();
-    let warnings = surroundings.reporter.take_warnings();
-    notices.extend(warnings.iter().filter(|it| catalogue::needs_person(it)).map(Notice::from));
-    answer(&record, directory.place(&record.id, "md"), notices, failure)
+    answer(&record, &directory, notices, failure, &surroundings, &noted)
 }
 
 /// What is rehearsed.

@@ -12,10 +12,6 @@ use super::file::RecoveryTable;
 use crate::catalogue::Code;
 use crate::failure::Failure;
 
-/// Hours that a recovery may take.
-const RTO_HOURS: u64 = 4;
-/// Hours of which the changes may be lost.
-const RPO_HOURS: u64 = 24;
 /// Seconds that stopping and starting services may take.
 const LIMIT_SECONDS: u64 = 300;
 /// Seconds after which an application that does not answer is not well.
@@ -40,7 +36,9 @@ impl Settings {
     /// What is known of the recovery of a source.
     pub(crate) fn recovery(&self, source: Option<&str>) -> Result<RecoverySettings, Failure> {
         let table = self.recovery_table(source);
-        let hours = |hours: Option<u64>, default: u64| hours.unwrap_or(default).saturating_mul(3_600_000);
+        let usual = Objectives::default();
+        let or =
+            |hours: Option<u64>, usual: u64| hours.map_or(usual, |hours| hours.saturating_mul(3_600_000));
         let limit = Duration::from_secs(table.limit_seconds.unwrap_or(LIMIT_SECONDS).max(1));
         let hook = |command: Option<Vec<String>>| {
             command.filter(|command| !command.is_empty()).map(|command| Hook { command, limit })
@@ -56,8 +54,8 @@ impl Settings {
         };
         Ok(RecoverySettings {
             objectives: Objectives {
-                rto_ms: hours(table.rto_hours, RTO_HOURS),
-                rpo_ms: hours(table.rpo_hours, RPO_HOURS),
+                rto_ms: or(table.rto_hours, usual.rto_ms),
+                rpo_ms: or(table.rpo_hours, usual.rpo_ms),
             },
             stop: hook(table.stop_services),
             start: hook(table.start_services),

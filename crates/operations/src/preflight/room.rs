@@ -11,7 +11,7 @@ use super::Findings;
 const COMFORTABLE: u64 = 2;
 
 /// Bytes that are free where `path` is, or where it will be.
-fn free(path: &Path) -> io::Result<u64> {
+pub(crate) fn free(path: &Path) -> io::Result<u64> {
     let there = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let space = rustix::fs::statvfs(there)?;
     Ok(space.f_bavail.saturating_mul(space.f_frsize))

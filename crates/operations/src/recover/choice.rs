@@ -2,15 +2,14 @@
 //!
 //! Invariant: every newer backup that is passed over is named with its reason.
 
-use std::ops::ControlFlow;
-
 use jiff::Timestamp;
 use model::{BackupId, Filters, Kind, Level, Outcome};
 use repository::{BackupSummary, Listed, Repository};
 
 use super::RecoverError;
 use super::record::Skipped;
-use crate::{Context, Error, Event, Phase};
+use crate::verify::check_stored;
+use crate::{Context, Error, Phase};
 
 /// What to choose from.
 #[derive(Debug, Clone)]
@@ -95,16 +94,11 @@ fn fault(
     level: Level,
     context: &Context<'_>,
 ) -> Result<Option<String>, Error> {
-    let phase = if level == Level::Objects { Phase::Objects } else { Phase::Contents };
-    context.phase(phase);
-    let progress = |checked: repository::Progress| {
-        let repository::Progress { done_bytes, total_bytes } = checked;
-        context.observer.event(Event::Progress { phase, done_bytes, total_bytes });
-        if context.observer.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
     let findings = match level {
-        Level::Objects => repository.check_objects(id, &progress)?,
-        Level::Contents | Level::Restore => repository.check_contents(id, &progress)?,
+        Level::Objects => check_stored(repository, id, Phase::Objects, Repository::check_objects, context)?,
+        Level::Contents | Level::Restore => {
+            check_stored(repository, id, Phase::Contents, Repository::check_contents, context)?
+        }
     };
     Ok(findings.problems.first().map(|problem| format!("it does not verify: {problem}")))
 }

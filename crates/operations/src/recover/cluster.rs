@@ -5,23 +5,25 @@
 //! runs in a sandbox: the restored cluster reaches nobody and archives nothing before its own server starts on it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{BackupId, RecoveryPlan, RecoveryStep, RecoveryTarget, TargetTimeline};
 use postgres::{Client, RestoredCluster};
 use repository::Repository;
 
-use super::database::{count, refuse, site};
+use super::database::count;
+use super::judgement::{DatabaseChecks, hold_to, refuse};
 use super::place::Directories;
-use super::record::StepState;
 use super::run::Run;
-use super::{DatabaseChecks, PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord, Site, new_record};
+use super::{PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord, Site, new_record, planned_steps};
 use crate::physical::{self, Moment, RestoredFiles, StartFrom};
-use crate::wal::wal_status;
-use crate::{CheckRequest, Context, Error, Problem, run_checks};
+use crate::preflight::free_bytes;
+use crate::wal::{WalStatus, wal_status};
+use crate::{Context, Error, Problem};
 
 /// How long the end of recovery may take.
-pub(super) const PROMOTION_LIMIT: std::time::Duration = std::time::Duration::from_hours(1);
+pub(super) const PROMOTION_LIMIT: Duration = Duration::from_hours(1);
 
 /// Which cluster is recovered, and how.
 #[derive(Clone)]
@@ -52,12 +54,7 @@ impl ClusterRecovery<'_> {
             Check, Choose, Health, Preflight, Replay, Restore, StartServices, StopServices, Switch,
         };
         let all = [Preflight, StopServices, Choose, Restore, Replay, Check, Switch, StartServices, Health];
-        let is_wanted = |step: &RecoveryStep| match step {
-            Switch => self.switch,
-            StopServices | StartServices | Health => self.switch && self.site.has(*step),
-            _ => true,
-        };
-        all.into_iter().filter(is_wanted).collect()
+        planned_steps(&all, self.switch, self.site)
     }
 
     fn from(&self) -> StartFrom {
@@ -103,14 +100,15 @@ pub fn plan_cluster(
     Ok(record)
 }
 
-/// What is known before anything is restored.
+/// What is known before anything is restored. Returns what was seen of WAL.
 pub(super) fn note_plan(
     repository: &Repository,
     plan: &RecoveryPlan,
     record: &mut RecoveryRecord,
     context: &Context<'_>,
-) -> Result<(), Error> {
-    let manifest = repository.manifest(&plan.backup)?;
+) -> Result<Vec<WalStatus>, Error> {
+    let reader = repository.read(&plan.backup)?;
+    let manifest = reader.manifest();
     let system = manifest.physical.as_ref().map(|physical| physical.system_identifier);
     let statuses = wal_status(repository, false, 1, context)?;
     let of_system = statuses.iter().filter(|status| Some(status.system) == system);
@@ -122,8 +120,8 @@ pub(super) fn note_plan(
     found.plain_bytes = Some(manifest.plain_bytes);
     found.reachable_until = Some(until);
     found.data_at = Some(record.at.unwrap_or(until));
-    found.manifest_sha256 = Some(repository.read(&plan.backup)?.manifest_sha256().to_string());
-    Ok(())
+    found.manifest_sha256 = Some(reader.manifest_sha256().to_string());
+    Ok(statuses)
 }
 
 /// Recovers a cluster, from the first step or from the one at which it stopped. When a step fails, the directory that was there is as it
@@ -142,22 +140,21 @@ pub fn recover_cluster(
 
 fn steps(repository: &Repository, request: &ClusterRecovery<'_>, run: &mut Run<'_>) -> Result<(), Error> {
     run.step(RecoveryStep::Preflight, |run| preflight(request, run))?;
-    site(request.site, RecoveryStep::StopServices, run)?;
+    run.act(request.site, RecoveryStep::StopServices)?;
     if !run.is_done(RecoveryStep::Check) {
         // The server that the steps share is gone when one of them failed.
         run.again(&[RecoveryStep::Choose, RecoveryStep::Restore, RecoveryStep::Replay]);
         bring_beside(repository, request, run)?;
     }
     run.step(RecoveryStep::Switch, |run| switch(run))?;
-    site(request.site, RecoveryStep::StartServices, run)?;
-    site(request.site, RecoveryStep::Health, run)
+    run.act(request.site, RecoveryStep::StartServices)?;
+    run.act(request.site, RecoveryStep::Health)
 }
 
 fn preflight(request: &ClusterRecovery<'_>, run: &Run<'_>) -> Result<String, Error> {
     let directories = directories(run)?;
     let parent = directories.parent();
-    let space = rustix::fs::statvfs(parent).map_err(|errno| physical::failed("read", parent, errno))?;
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let free = free_bytes(parent).map_err(|error| physical::failed("read", parent, error))?;
     let needed = run.record.found.plain_bytes.unwrap_or(0);
     if free < needed {
         return Err(RecoverError::NoRoom { path: parent.to_owned(), free, needed }.into());
@@ -195,7 +192,7 @@ fn bring_beside(
     }
     let mut files = None;
     run.step(RecoveryStep::Restore, |run| {
-        let plan = plan.take().ok_or_else(|| incomplete(run))?;
+        let plan = plan.take().ok_or_else(|| run.incomplete())?;
         let restored =
             physical::restore_files(repository, plan, directories.parent(), request.jobs, run.context)?;
         files = Some(restored);
@@ -204,14 +201,14 @@ fn bring_beside(
     let mut moment = None;
     let mut auto_conf = Vec::new();
     run.step(RecoveryStep::Replay, |run| {
-        let files = files.take().ok_or_else(|| incomplete(run))?;
+        let files = files.take().ok_or_else(|| run.incomplete())?;
         auto_conf.clone_from(&files.auto_conf);
         let (at, words) = replay(repository, files, &request.target(), &mut moment, run)?;
         run.found().data_at = request.at.or(at).or(run.record.found.reachable_until);
         Ok(words)
     })?;
     run.step(RecoveryStep::Check, |run| {
-        let moment = moment.take().ok_or_else(|| incomplete(run))?;
+        let moment = moment.take().ok_or_else(|| run.incomplete())?;
         check_and_keep(request, moment, &directories, &auto_conf, run)
     })
 }
@@ -277,18 +274,11 @@ pub(super) fn judge(
     run: &mut Run<'_>,
 ) -> Result<u64, Error> {
     let options = cluster.options(database.unwrap_or(cluster.database()));
-    run.keep_problems(problems);
-    refuse(&options, problems)?;
-    if database.is_none() {
-        return Ok(0);
+    refuse(&options, problems, run)?;
+    match database {
+        None => Ok(0),
+        Some(_) => Ok(hold_to(&options, checks, run)?.holding),
     }
-    let report = run_checks(&options, CheckRequest::all(&checks.checks), run.context)?;
-    let problems = report.problems();
-    run.keep_problems(&problems);
-    if !checks.despite {
-        refuse(&options, &problems)?;
-    }
-    Ok((report.results.len() - problems.len()) as u64)
 }
 
 fn switch(run: &mut Run<'_>) -> Result<String, Error> {
@@ -323,21 +313,7 @@ pub fn roll_back_cluster(
     directory: &RecoveryDirectory,
     context: &Context<'_>,
 ) -> Result<(RecoveryRecord, Result<(), Error>), Error> {
-    use RecoveryStep::{Health, StartServices, StopServices, Switch};
-    let ended_at = record.ended_at;
-    let mut run = Run::begin(record, directory, context)?;
-    run.record.ended_at = ended_at;
-    let all = [StopServices, Switch, StartServices, Health];
-    let steps: Vec<_> = all.into_iter().filter(|step| *step == Switch || request.site.has(*step)).collect();
-    let mut back = || {
-        run.go_back(&steps)?;
-        site(request.site, StopServices, &mut run)?;
-        run.step(Switch, |run| switch_back(run))?;
-        site(request.site, StartServices, &mut run)?;
-        site(request.site, Health, &mut run)
-    };
-    let result = back();
-    Ok(run.end(result))
+    Run::undo(record, request.site, directory, context, |run| switch_back(run))
 }
 
 fn switch_back(run: &Run<'_>) -> Result<String, Error> {
@@ -360,22 +336,5 @@ fn switch_back(run: &Run<'_>) -> Result<String, Error> {
 }
 
 fn directories(run: &Run<'_>) -> Result<Directories, Error> {
-    run.record.found.directories.clone().ok_or_else(|| incomplete(run))
-}
-
-fn incomplete(run: &Run<'_>) -> Error {
-    RecoverError::Incomplete { id: run.record.id.clone() }.into()
-}
-
-/// Whether a step is done; for who has to know before it begins others.
-impl Run<'_> {
-    fn is_done(&self, step: RecoveryStep) -> bool {
-        self.record.steps.iter().any(|known| known.step == step && known.state == StepState::Done)
-    }
-
-    fn again(&mut self, steps: &[RecoveryStep]) {
-        for step in self.record.steps.iter_mut().filter(|known| steps.contains(&known.step)) {
-            step.state = StepState::Pending;
-        }
-    }
+    run.record.found.directories.clone().ok_or_else(|| run.incomplete())
 }

@@ -10,7 +10,7 @@ use super::{
     DatabaseChecks, PlanRequest, RecoverError, RecoveryDirectory, RecoveryRecord, estimate, new_record,
 };
 use crate::physical::{self, Examination, StartFrom};
-use crate::wal::wal_status;
+use crate::wal::WalStatus;
 use crate::{Context, Error};
 
 /// A rehearsal of the recovery of a cluster.
@@ -78,17 +78,16 @@ fn steps(repository: &Repository, request: &ClusterDrill, run: &mut Run<'_>) -> 
     let mut chosen = None;
     run.step(RecoveryStep::Choose, |run| {
         let plan = request.plan(repository, &RecoveryTarget::Latest, run.context)?;
-        note_plan(repository, &plan, &mut run.record, run.context)?;
+        let statuses = note_plan(repository, &plan, &mut run.record, run.context)?;
         let target = match run.record.scenario {
-            Scenario::PointInTime => random_target(repository, &plan, run.context)?,
+            Scenario::PointInTime => random_target(&statuses, &plan, run.context),
             _ => RecoveryTarget::Latest,
         };
         let words = format!("{}, on timeline {}, to {target}", plan.backup, plan.timeline);
         chosen = Some((plan, target));
         Ok(words)
     })?;
-    let incomplete = |run: &Run<'_>| Error::from(RecoverError::Incomplete { id: run.record.id.clone() });
-    let (plan, target) = chosen.ok_or_else(|| incomplete(run))?;
+    let (plan, target) = chosen.ok_or_else(|| run.incomplete())?;
     let mut files = None;
     run.step(RecoveryStep::Restore, |run| {
         let parent = &run.context.sandbox_parent;
@@ -97,13 +96,13 @@ fn steps(repository: &Repository, request: &ClusterDrill, run: &mut Run<'_>) -> 
     })?;
     let mut moment = None;
     run.step(RecoveryStep::Replay, |run| {
-        let files = files.take().ok_or_else(|| incomplete(run))?;
+        let files = files.take().ok_or_else(|| run.incomplete())?;
         let (at, words) = replay(repository, files, &target, &mut moment, run)?;
         run.found().data_at = at.or(run.record.found.data_at);
         Ok(words)
     })?;
     run.step(RecoveryStep::Check, |run| {
-        let mut cluster = moment.take().ok_or_else(|| incomplete(run))?.cluster;
+        let mut cluster = moment.take().ok_or_else(|| run.incomplete())?.cluster;
         cluster.promote(PROMOTION_LIMIT).map_err(Error::Restored)?;
         let (tables, rows, problems) = match physical::examine(&cluster, request.jobs, run.context)? {
             Examination::Impossible(reason) => return Err(RecoverError::NotHere { reason }.into()),
@@ -121,21 +120,16 @@ fn steps(repository: &Repository, request: &ClusterDrill, run: &mut Run<'_>) -> 
 }
 
 /// A random position behind the end of the backup, before which WAL is archived for certain: the last segment may be filled up with nothing.
-fn random_target(
-    repository: &Repository,
-    plan: &RecoveryPlan,
-    context: &Context<'_>,
-) -> Result<RecoveryTarget, Error> {
-    let statuses = wal_status(repository, false, 1, context)?;
+fn random_target(statuses: &[WalStatus], plan: &RecoveryPlan, context: &Context<'_>) -> RecoveryTarget {
     for status in statuses {
         let Some(backup) = status.backups.iter().find(|backup| backup.id == plan.backup) else { continue };
         let from = backup.stop.0;
         let last = plan.to.0.saturating_sub(status.segment_size.bytes().into());
         if last > from {
             let random = u64::from_le_bytes(context.random_bytes());
-            return Ok(RecoveryTarget::Lsn(Lsn(from + random % (last - from))));
+            return RecoveryTarget::Lsn(Lsn(from + random % (last - from)));
         }
     }
     // Hardly anything was archived since: the end of the backup is what there is.
-    Ok(RecoveryTarget::Immediate)
+    RecoveryTarget::Immediate
 }

@@ -4,7 +4,7 @@
 //! does the name belong to both or to neither.
 
 use jiff::Timestamp;
-use model::{BackupId, Check, Kind, Level, RecoveryStep};
+use model::{BackupId, Kind, Level, RecoveryStep};
 use postgres::load::{
     accepts_connections, allow_connections, database_name, database_oid, drop_temporary, end_statements,
     maintenance_client, switch_databases,
@@ -13,12 +13,13 @@ use postgres::{Client, ConnectOptions, Severity};
 use repository::{BackupSummary, Repository};
 
 use super::choice::{self, Wanted};
+use super::judgement::{DatabaseChecks, Held, hold_to, refuse};
 use super::record::Databases;
 use super::run::Run;
-use super::{RecoverError, RecoveryDirectory, RecoveryRecord, Site};
+use super::{RecoverError, RecoveryDirectory, RecoveryRecord, Site, planned_steps};
 use crate::restore::{RestoreRequest, restore};
 use crate::verify::compare;
-use crate::{CheckRequest, Context, Error, PreflightFinding, Problem, preflight_restore, run_checks};
+use crate::{Context, Error, PreflightFinding, preflight_restore};
 
 /// Bytes of the name of a database (`NAMEDATALEN - 1`).
 const NAME_BYTES: usize = 63;
@@ -48,26 +49,12 @@ pub struct DatabaseRecovery<'a> {
     pub site: &'a dyn Site,
 }
 
-/// What a restored database is checked for, besides that every row is as it was backed up.
-#[derive(Debug, Clone, Default)]
-pub struct DatabaseChecks {
-    /// The checks of the site for this source.
-    pub checks: Vec<Check>,
-    /// Go on although some do not hold.
-    pub despite: bool,
-}
-
 impl DatabaseRecovery<'_> {
     /// The steps, in their order.
     pub(super) fn steps(&self) -> Vec<RecoveryStep> {
         use RecoveryStep::{Check, Choose, Health, Preflight, Restore, StartServices, StopServices, Switch};
         let all = [Preflight, StopServices, Choose, Restore, Check, Switch, StartServices, Health];
-        let is_wanted = |step: &RecoveryStep| match step {
-            Switch => self.switch,
-            StopServices | StartServices | Health => self.switch && self.site.has(*step),
-            _ => true,
-        };
-        all.into_iter().filter(is_wanted).collect()
+        planned_steps(&all, self.switch, self.site)
     }
 
     pub(super) fn wanted(&self) -> Wanted {
@@ -157,7 +144,7 @@ pub fn recover_database(
 
 fn steps(repository: &Repository, request: &DatabaseRecovery<'_>, run: &mut Run<'_>) -> Result<(), Error> {
     run.step(RecoveryStep::Preflight, |run| preflight(repository, request, run))?;
-    site(request.site, RecoveryStep::StopServices, run)?;
+    run.act(request.site, RecoveryStep::StopServices)?;
     run.step(RecoveryStep::Choose, |run| choose(repository, &request.wanted(), run))?;
     run.step(RecoveryStep::Restore, |run| restore_beside(repository, request, run))?;
     run.step(RecoveryStep::Check, |run| {
@@ -165,12 +152,8 @@ fn steps(repository: &Repository, request: &DatabaseRecovery<'_>, run: &mut Run<
         check(repository, &restored, request.jobs, &request.checks, run)
     })?;
     run.step(RecoveryStep::Switch, |run| switch(&request.database, run))?;
-    site(request.site, RecoveryStep::StartServices, run)?;
-    site(request.site, RecoveryStep::Health, run)
-}
-
-pub(super) fn site(site: &dyn Site, step: RecoveryStep, run: &mut Run<'_>) -> Result<(), Error> {
-    run.step(step, |_| site.act(step).map_err(|message| RecoverError::Site { step, message }.into()))
+    run.act(request.site, RecoveryStep::StartServices)?;
+    run.act(request.site, RecoveryStep::Health)
 }
 
 fn preflight(
@@ -285,26 +268,10 @@ pub(super) fn check(
     run: &mut Run<'_>,
 ) -> Result<String, Error> {
     let problems = compare(repository, &backup(run)?, restored, jobs, run.context)?;
-    run.keep_problems(&problems);
-    refuse(restored, &problems)?;
-    let report = run_checks(restored, CheckRequest::all(&checks.checks), run.context)?;
-    let problems = report.problems();
-    run.keep_problems(&problems);
-    if !checks.despite {
-        refuse(restored, &problems)?;
-    }
-    let number = report.results.len() - problems.len();
-    let others = match problems.len() {
-        0 => String::new(),
-        others => format!(", {others} do not"),
-    };
-    Ok(format!("every row is as it was backed up; {} hold{others}", count(number as u64, "check")))
-}
-
-pub(super) fn refuse(restored: &ConnectOptions, problems: &[Problem]) -> Result<(), Error> {
-    let Some(first) = problems.first() else { return Ok(()) };
-    let (database, number) = (restored.database().to_owned(), problems.len());
-    Err(RecoverError::Checks { database, number, first: first.message.clone() }.into())
+    refuse(restored, &problems, run)?;
+    let Held { holding, others } = hold_to(restored, checks, run)?;
+    let others = if others == 0 { String::new() } else { format!(", {others} do not") };
+    Ok(format!("every row is as it was backed up; {} hold{others}", count(holding, "check")))
 }
 
 /// Puts the restored database in the place of the damaged one.
@@ -352,21 +319,7 @@ pub fn roll_back_database(
     directory: &RecoveryDirectory,
     context: &Context<'_>,
 ) -> Result<(RecoveryRecord, Result<(), Error>), Error> {
-    use RecoveryStep::{Health, StartServices, StopServices, Switch};
-    let ended_at = record.ended_at;
-    let mut run = Run::begin(record, directory, context)?;
-    run.record.ended_at = ended_at;
-    let all = [StopServices, Switch, StartServices, Health];
-    let steps: Vec<_> = all.into_iter().filter(|step| *step == Switch || request.site.has(*step)).collect();
-    let mut back = || {
-        run.go_back(&steps)?;
-        site(request.site, StopServices, &mut run)?;
-        run.step(Switch, |run| switch_back(&request.database, run))?;
-        site(request.site, StartServices, &mut run)?;
-        site(request.site, Health, &mut run)
-    };
-    let result = back();
-    Ok(run.end(result))
+    Run::undo(record, request.site, directory, context, |run| switch_back(&request.database, run))
 }
 
 fn switch_back(database: &ConnectOptions, run: &Run<'_>) -> Result<String, Error> {
@@ -408,13 +361,11 @@ fn changed(database: &str) -> Error {
 }
 
 pub(super) fn databases(run: &Run<'_>) -> Result<Databases, Error> {
-    let names = run.record.found.databases.clone();
-    names.ok_or_else(|| RecoverError::Incomplete { id: run.record.id.clone() }.into())
+    run.record.found.databases.clone().ok_or_else(|| run.incomplete())
 }
 
 pub(super) fn backup(run: &Run<'_>) -> Result<BackupId, Error> {
-    let backup = run.record.found.backup.clone();
-    backup.ok_or_else(|| RecoverError::Incomplete { id: run.record.id.clone() }.into())
+    run.record.found.backup.clone().ok_or_else(|| run.incomplete())
 }
 
 pub(super) fn count(number: u64, what: &str) -> String {

@@ -52,10 +52,7 @@ impl RecoveryDirectory {
     }
 
     /// One record.
-    ///
-    /// # Errors
-    /// When it is not there or no record.
-    pub fn load(&self, id: &RecoveryId) -> Result<RecoveryRecord, RecoverError> {
+    fn load(&self, id: &RecoveryId) -> Result<RecoveryRecord, RecoverError> {
         let path = self.place(id, "json");
         let text = fs::read(&path).map_err(|source| failed("read", &path, source))?;
         serde_json::from_slice(&text).map_err(|error| failed("understood", &path, error.into()))

@@ -7,7 +7,8 @@ use postgres::load::{database_oid, maintenance_client};
 use repository::Repository;
 
 use super::choice::Wanted;
-use super::database::{DatabaseChecks, backup, check, choose, count, databases, switch};
+use super::database::{backup, check, choose, count, databases, switch};
+use super::judgement::DatabaseChecks;
 use super::record::Databases;
 use super::run::Run;
 use super::{
@@ -95,9 +96,7 @@ fn steps(repository: &Repository, request: &DatabaseDrill, run: &mut Run<'_>) ->
         sandbox = Some(start(&opened, run)?);
         Ok("a server with a damaged database".to_owned())
     })?;
-    let Some(sandbox) = sandbox else {
-        return Err(RecoverError::Incomplete { id: run.record.id.clone() }.into());
-    };
+    let sandbox = sandbox.ok_or_else(|| run.incomplete())?;
     let names = databases(run)?;
     run.step(RecoveryStep::Restore, |run| {
         let restored = sandbox.restore(&opened, &names.restored, request.jobs, run.context)?;

@@ -31,30 +31,32 @@ pub(super) fn fill(
 
 /// Fills in the time of each step from earlier recoveries of the same source.
 pub(super) fn fill_from(record: &mut RecoveryRecord, earlier: &[RecoveryRecord]) {
-    let bytes = record.found.plain_bytes;
+    let (source, bytes) = (&record.source, record.found.plain_bytes);
     for step in &mut record.steps {
-        let measured = earlier.iter().filter(|known| known.source == record.source).find_map(|known| {
-            let is_done = |it: &&StepRecord| it.step == step.step && it.state == StepState::Done;
-            let ms = known.steps.iter().find(is_done)?.duration_ms?;
-            Some((ms, known.found.plain_bytes))
-        });
-        step.estimate_ms = measured.map(|(ms, of)| if grows(step.step) { scaled(ms, of, bytes) } else { ms });
+        step.estimate_ms = measured(step.step, bytes, earlier, |known| known.source == *source);
     }
 }
 
-/// The time of a step: that of the last one of the same source that was measured, for as many bytes.
+/// The time of a step: that of the last one that was measured, of the same source where the amount of data matters, else that of the proof.
 fn estimate(step: RecoveryStep, backup: Option<&BackupSummary>, earlier: &[RecoveryRecord]) -> Option<u64> {
-    let measured = earlier.iter().find_map(|record| {
-        let is_same = |backup: &BackupSummary| backup.source == record.source;
-        let step = record.steps.iter().find(|known| known.step == step && known.state == StepState::Done)?;
-        let usable = backup.is_none_or(is_same) || !grows(step.step);
-        usable.then_some((step.duration_ms?, record.found.plain_bytes))
-    });
-    match measured {
-        Some((ms, bytes)) if grows(step) => Some(scaled(ms, bytes, backup.map(|backup| backup.plain_bytes))),
-        Some((ms, _)) => Some(ms),
-        None => proven(step, backup?),
-    }
+    let bytes = backup.map(|backup| backup.plain_bytes);
+    let is_usable =
+        |known: &RecoveryRecord| !grows(step) || backup.is_none_or(|backup| backup.source == known.source);
+    measured(step, bytes, earlier, is_usable).or_else(|| proven(step, backup?))
+}
+
+/// The time of a step in the newest of the earlier recoveries in which it was done, for as many bytes.
+fn measured(
+    step: RecoveryStep,
+    bytes: Option<u64>,
+    earlier: &[RecoveryRecord],
+    is_usable: impl Fn(&RecoveryRecord) -> bool,
+) -> Option<u64> {
+    let (ms, of) = earlier.iter().filter(|known| is_usable(known)).find_map(|known| {
+        let is_it = |it: &&StepRecord| it.step == step && it.state == StepState::Done;
+        Some((known.steps.iter().find(is_it)?.duration_ms?, known.found.plain_bytes))
+    })?;
+    Some(if grows(step) { scaled(ms, of, bytes) } else { ms })
 }
 
 /// Whether a step takes longer for a larger backup.

@@ -9,6 +9,8 @@ use super::place::Directories;
 
 /// The version of the form of records.
 pub(super) const VERSION: u32 = 1;
+/// Milliseconds of an hour.
+const MS_PER_HOUR: u64 = 3_600_000;
 
 /// A recovery.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +73,13 @@ pub struct Objectives {
     pub rto_ms: u64,
     /// The recovery point objective.
     pub rpo_ms: u64,
+}
+
+impl Default for Objectives {
+    /// Four hours, and a day.
+    fn default() -> Self {
+        Self { rto_ms: 4 * MS_PER_HOUR, rpo_ms: 24 * MS_PER_HOUR }
+    }
 }
 
 /// A step of a recovery.

@@ -4,7 +4,7 @@ use model::RecoveryStep;
 use repository::ProblemRecord;
 
 use super::record::{Found, RecoveryRecord, RecoveryState, StepRecord, StepState};
-use super::{RecoverError, RecoveryDirectory, report};
+use super::{RecoverError, RecoveryDirectory, Site, planned_steps, report};
 use crate::{Context, Error, Event, Problem};
 
 /// Problems that are kept; of very many, the first.
@@ -31,11 +31,52 @@ impl<'a> Run<'a> {
         Ok(Self { record, directory, context, goes_back: false })
     }
 
-    /// Begins to go back.
-    pub(super) fn go_back(&mut self, steps: &[RecoveryStep]) -> Result<(), Error> {
-        self.goes_back = true;
-        self.record.rollback = steps.iter().copied().map(StepRecord::pending).collect();
-        self.keep()
+    /// Undoes a recovery: stops services, has `switch_back` give the name back, and starts services again.
+    pub(super) fn undo(
+        record: RecoveryRecord,
+        site: &dyn Site,
+        directory: &'a RecoveryDirectory,
+        context: &'a Context<'a>,
+        switch_back: impl FnOnce(&mut Self) -> Result<String, Error>,
+    ) -> Result<(RecoveryRecord, Result<(), Error>), Error> {
+        use RecoveryStep::{Health, StartServices, StopServices, Switch};
+        let ended_at = record.ended_at;
+        let mut run = Self::begin(record, directory, context)?;
+        run.goes_back = true;
+        run.record.ended_at = ended_at;
+        let steps = planned_steps(&[StopServices, Switch, StartServices, Health], true, site);
+        run.record.rollback = steps.into_iter().map(StepRecord::pending).collect();
+        let work = |run: &mut Self| {
+            run.keep()?;
+            run.act(site, StopServices)?;
+            run.step(Switch, switch_back)?;
+            run.act(site, StartServices)?;
+            run.act(site, Health)
+        };
+        let result = work(&mut run);
+        Ok(run.end(result))
+    }
+
+    /// Has the site do its part in a step.
+    pub(super) fn act(&mut self, site: &dyn Site, step: RecoveryStep) -> Result<(), Error> {
+        self.step(step, |_| site.act(step).map_err(|message| RecoverError::Site { step, message }.into()))
+    }
+
+    /// Whether a step is done.
+    pub(super) fn is_done(&self, step: RecoveryStep) -> bool {
+        self.steps().iter().any(|known| known.step == step && known.state == StepState::Done)
+    }
+
+    /// Has steps done again.
+    pub(super) fn again(&mut self, steps: &[RecoveryStep]) {
+        for step in self.record.steps.iter_mut().filter(|known| steps.contains(&known.step)) {
+            step.state = StepState::Pending;
+        }
+    }
+
+    /// The record lacks what an earlier step found out.
+    pub(super) fn incomplete(&self) -> Error {
+        RecoverError::Incomplete { id: self.record.id.clone() }.into()
     }
 
     /// Does a step that is planned and not done yet. `work` returns what it did, in words.
@@ -47,7 +88,7 @@ impl<'a> Run<'a> {
         let Some(number) = self.steps().iter().position(|planned| planned.step == step) else {
             return Ok(());
         };
-        if self.steps().get(number).is_some_and(|planned| planned.state == StepState::Done) {
+        if self.is_done(step) {
             return Ok(());
         }
         let of = self.steps().len();

@@ -48,8 +48,7 @@ pub(super) fn steps(
         place = Some((sandbox, live, table));
         Ok(words)
     })?;
-    let incomplete = || RecoverError::Incomplete { id: run.record.id.clone() };
-    let (_sandbox, live, table) = place.ok_or_else(incomplete)?;
+    let (_sandbox, live, table) = place.ok_or_else(|| run.incomplete())?;
     run.step(RecoveryStep::Restore, |run| {
         let request = TableRecoveryRequest {
             live: live.clone(),

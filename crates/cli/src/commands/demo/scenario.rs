@@ -1,10 +1,9 @@
 //! `demo --scenario`: damage, and the recovery from it, with the same procedures that an operator uses.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use model::{Level, RecoveryStep, Scenario};
-use operations::postgres::{OLDEST_MAJOR, Sandbox, SandboxOptions, Tools};
 use operations::{
     ApplyMode, BareSite, DatabaseChecks, DatabaseRecovery, Objectives, PlanRequest, RecoveryDirectory,
     RecoveryRecord, TableOrigin, TableRecoveryRequest,
@@ -12,10 +11,9 @@ use operations::{
 use repository::Repository;
 use serde::Serialize;
 
-use super::{DATABASE, SOURCE, Step, Story, execute};
+use super::{DATABASE, SOURCE, Step, Story, execute, start_cluster};
 use crate::actor;
 use crate::args::DemoArgs;
-use crate::catalogue::Code;
 use crate::failure::Failure;
 use crate::screen::Answer;
 use crate::wording;
@@ -23,9 +21,7 @@ use crate::wording;
 /// The table whose rows are lost in the scenario `tables`.
 const TABLE: &str = "public.payments";
 /// How long its lock is waited for.
-const LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
-/// Four hours and a day, as everywhere.
-const OBJECTIVES: Objectives = Objectives { rto_ms: 4 * 3_600_000, rpo_ms: 24 * 3_600_000 };
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Body {
@@ -53,7 +49,7 @@ pub(super) fn run(scenario: Scenario, mut story: Story, args: &DemoArgs) -> Resu
     let total = story.steps.iter().map(|step| step.duration_ms).sum();
     let text = format!(
         "\nDone in {}. The same for your own databases: `chronavault recover {scenario} --help`.\n",
-        wording::duration(std::time::Duration::from_millis(total)),
+        wording::duration(Duration::from_millis(total)),
     );
     drop(story.cluster.take());
     Answer::new(text, &Body { scenario, steps: std::mem::take(&mut story.steps), recovery })
@@ -80,10 +76,7 @@ impl Story {
     /// Another server in the place of the one that is lost.
     fn lose_host(&mut self) -> Result<(), Failure> {
         drop(self.cluster.take());
-        let context = self.surroundings.context();
-        let tools = Tools::find_server(OLDEST_MAJOR, context.tool_path.as_deref())
-            .map_err(|error| Failure::because(Code::ToolsMissing, &error))?;
-        let cluster = Sandbox::start(&tools, &SandboxOptions::new(&context.sandbox_parent))?;
+        let cluster = start_cluster(&self.surroundings.context())?;
         self.database = cluster.options(DATABASE);
         self.cluster = Some(cluster);
         Ok(())
@@ -113,7 +106,7 @@ impl Story {
             scenario,
             asked_by: actor::name(),
             journal_head: None,
-            objectives: OBJECTIVES,
+            objectives: Objectives::default(),
             directory: &directory,
         };
         let context = self.surroundings.context();
@@ -125,11 +118,11 @@ impl Story {
                 .map_err(failed)?;
         result.map_err(failed)?;
         let expected = expected.map_or_else(String::new, |ms| {
-            format!(" (expected {})", wording::duration(std::time::Duration::from_millis(ms)))
+            format!(" (expected {})", wording::duration(Duration::from_millis(ms)))
         });
         self.tell("recover", format!("{scenario}: {} steps{expected}", record.steps.len()), began);
         for step in record.steps.iter().filter(|step| step.step != RecoveryStep::Preflight) {
-            let took = std::time::Duration::from_millis(step.duration_ms.unwrap_or(0));
+            let took = Duration::from_millis(step.duration_ms.unwrap_or(0));
             let says = step.says.as_deref().unwrap_or_default();
             self.screen.say(&format!("      {:<20} {:>9}  {says}", step.step, wording::duration(took)));
         }

@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use operations::{RecoveryRecord, RecoveryState, StepRecord, StepState};
+use operations::{RecoveryDirectory, RecoveryRecord, RecoveryState, StepRecord, StepState};
 use serde::Serialize;
 
 use crate::catalogue;
 use crate::failure::{Failure, one_line};
+use crate::recording::Noted;
 use crate::screen::{Answer, Notice};
+use crate::surroundings::Surroundings;
 use crate::wording::{self, Column};
 
 /// What is told of a recovery.
@@ -117,14 +119,24 @@ fn what(step: &StepRecord, record: &RecoveryRecord) -> String {
     text.to_owned()
 }
 
-/// The answer of a recovery that ended, well or not.
+/// Notes in the journal what came of a recovery that ended, well or not, and answers; `warnings` are those that were found before.
 pub(in crate::commands) fn answer(
     record: &RecoveryRecord,
-    report: PathBuf,
-    warnings: Vec<Notice>,
+    directory: &RecoveryDirectory,
+    mut warnings: Vec<Notice>,
     failure: Option<Failure>,
+    surroundings: &Surroundings,
+    noted: &Noted,
 ) -> Result<Answer, Failure> {
-    let mut warnings = warnings;
+    noted.note(|facts| {
+        facts.backup.clone_from(&record.found.backup);
+        (facts.tables, facts.rows) = (record.found.tables, record.found.rows);
+        facts.recovery = record.facts().filter(|_| record.state != RecoveryState::RolledBack);
+    });
+    surroundings.reporter.finish();
+    let warned = surroundings.reporter.take_warnings();
+    warnings.extend(warned.iter().filter(|warning| catalogue::needs_person(warning)).map(Notice::from));
+    let report = directory.place(&record.id, "md");
     if record.state == RecoveryState::Done {
         warnings.extend(catalogue::missed_objectives(record));
     }

@@ -4,7 +4,7 @@ use model::RecoveryStep;
 use operations::postgres::ConnectOptions;
 use operations::{
     ClusterRecovery, Context, DatabaseChecks, DatabaseRecovery, Error, PlanRequest, RecoveryDirectory,
-    RecoveryRecord, RecoveryState,
+    RecoveryRecord,
 };
 use repository::Repository;
 
@@ -19,7 +19,7 @@ use crate::connection;
 use crate::failure::Failure;
 use crate::opening;
 use crate::recording;
-use crate::screen::{Answer, Notice};
+use crate::screen::Answer;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::surroundings::Surroundings;
@@ -55,16 +55,8 @@ pub(super) fn run(asked: &Asked<'_>, session: Session) -> Result<Answer, Failure
     let undoes = asked.args.rollback.is_some();
     let done = request.act(undoes, &repository, record, &directory, &surroundings.context());
     let (record, result) = done.map_err(|error| surroundings.failure(error))?;
-    noted.note(|facts| {
-        facts.backup.clone_from(&record.found.backup);
-        (facts.tables, facts.rows) = (record.found.tables, record.found.rows);
-        facts.recovery = record.facts().filter(|_| record.state != RecoveryState::RolledBack);
-    });
     let failure = result.err().map(|error| stopped(surroundings.failure(error), &record));
-    surroundings.reporter.finish();
-    let warnings = surroundings.reporter.take_warnings();
-    let notices = warnings.iter().filter(|it| catalogue::needs_person(it)).map(Notice::from).collect();
-    answer(&record, directory.place(&record.id, "md"), notices, failure)
+    answer(&record, &directory, Vec::new(), failure, &surroundings, &noted)
 }
 
 /// What is recovered.

@@ -30,9 +30,7 @@ impl SettingsSite {
             ("CHRONAVAULT_SOURCE", source.to_owned()),
             ("CHRONAVAULT_SCENARIO", scenario.to_string()),
         ]);
-        // A program that is found along PATH finds others along it.
-        let path = settings.environment.raw("PATH").and_then(|path| path.to_str());
-        told.extend(path.map(|path| ("PATH", path.to_owned())));
+        told.extend(settings.told_always());
         Self { settings: recovery, told, cancel }
     }
 

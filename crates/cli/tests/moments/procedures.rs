@@ -1,12 +1,11 @@
 //! `recover` and `drill` of a cluster, while it is in use or after it was damaged.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use testkit::kill_at;
 use testkit::random::{Random, number};
 
 use crate::ledger::{self, Commit, Writer};
@@ -166,7 +165,9 @@ fn a_recovery_of_a_cluster_that_is_killed_anywhere_goes_on_or_goes_back() {
         fs::write(&mark, "").unwrap();
         // At the begin of one of the steps after the preflight, or a little later.
         let (step, delay) = (2 + kill % 5, random.below(150));
-        kill_at(&site, &format!("step {step} of 6"), Duration::from_millis(delay));
+        let data_dir = data.display().to_string();
+        let recovery = site.command(&["recover", "corruption", "--data-dir", &data_dir, "--yes"]);
+        kill_at(recovery, &format!("step {step} of 6"), Duration::from_millis(delay));
         assert!(
             data.join("PG_VERSION").exists(),
             "kill {kill} at step {step} after {delay} ms: the name is nobody's"
@@ -184,19 +185,4 @@ fn a_recovery_of_a_cluster_that_is_killed_anywhere_goes_on_or_goes_back() {
     }
     site.cluster.sandbox_mut().start_again().unwrap();
     assert_eq!(rows(&site), commits.len() as u64);
-}
-
-/// Runs a recovery, and kills it when it says `words`, or lets it end when it never does.
-fn kill_at(site: &Site, words: &str, later: Duration) {
-    let data = data(site).display().to_string();
-    let mut command = site.command(&["recover", "corruption", "--data-dir", &data, "--yes"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    for line in BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok) {
-        if line.contains(words) {
-            // The delay is the point at which to kill; nothing waits for anything here.
-            std::thread::sleep(later);
-            child.kill().unwrap();
-        }
-    }
-    child.wait().unwrap();
 }

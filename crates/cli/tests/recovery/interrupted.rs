@@ -3,10 +3,9 @@
 //! `CHRONAVAULT_SEED` and `CHRONAVAULT_COUNT` choose at which moments recoveries are killed, and how many.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
 use std::time::Duration;
 
+use testkit::kill_at;
 use testkit::random::{Random, number};
 
 use crate::scene::{Scene, steps};
@@ -91,7 +90,8 @@ fn a_recovery_that_is_killed_anywhere_goes_on_or_goes_back() {
         scene.cluster.psql("books", "UPDATE entry SET memo = 'oops'");
         // At the begin of one of the seven steps, or a little later.
         let (step, delay) = (1 + kill % 7, random.below(60) * (kill / 7).min(1));
-        kill_at(&scene, &format!("step {step} of 7"), Duration::from_millis(delay));
+        let recovery = scene.place.command(&["recover", "corruption", "--yes"]);
+        kill_at(recovery, &format!("step {step} of 7"), Duration::from_millis(delay));
         let databases = scene.databases();
         assert!(
             databases.contains(&"books".to_owned()),
@@ -113,19 +113,4 @@ fn a_recovery_that_is_killed_anywhere_goes_on_or_goes_back() {
             scene.cluster.psql("postgres", &format!("DROP DATABASE {name}"));
         }
     }
-}
-
-/// Runs a recovery, and kills it when it says `words`, or lets it end when it never does.
-fn kill_at(scene: &Scene, words: &str, later: Duration) {
-    let mut command = scene.place.command(&["recover", "corruption", "--yes"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    for line in lines {
-        if line.contains(words) {
-            // The delay is the point at which to kill; nothing waits for anything here.
-            std::thread::sleep(later);
-            child.kill().unwrap();
-        }
-    }
-    child.wait().unwrap();
 }
